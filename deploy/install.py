@@ -88,9 +88,7 @@ def make_environment() -> None:
         import venv
     except ImportError:
         stop(
-            "This Python has no venv module; on Debian: apt-get install python{}.{}-venv".format(
-                *sys.version_info[:2]
-            )
+            "This Python has no venv module; on Debian: apt-get install python{}.{}-venv".format(*sys.version_info[:2])
         )
     if ENVIRONMENT.is_symlink():
         ENVIRONMENT.unlink()

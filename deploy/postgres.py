@@ -136,17 +136,11 @@ class Cluster:
         return self.url(name) if name in self.databases() else self.create_database(name)
 
     def rename_database(self, name: str, new_name: str) -> None:
-        self.execute(
-            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
-                sql.Identifier(name), sql.Identifier(new_name)
-            )
-        )
+        self.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name)))
 
     def drop_database(self, name: str) -> None:
         """Drops it if it is there, ending what is still connected."""
-        self.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        )
+        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def execute(self, statement: str | sql.Composed) -> list[tuple[Any, ...]]:
         """Runs one statement as the superuser, outside a transaction."""
@@ -166,9 +160,7 @@ class Cluster:
             lock.seek(0)
             holder = lock.read().strip() or "another process"
             lock.close()
-            raise ClusterInUse(
-                f"The PostgreSQL in {self.home} is already run by {holder}."
-            ) from None
+            raise ClusterInUse(f"The PostgreSQL in {self.home} is already run by {holder}.") from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}")
         lock.flush()
@@ -195,17 +187,13 @@ class Cluster:
             write_private(path, secrets.token_urlsafe(24))
             return path.read_text()
         except PermissionError as error:
-            raise LaunchError(
-                f"The PostgreSQL in {self.home} belongs to another user of this machine."
-            ) from error
+            raise LaunchError(f"The PostgreSQL in {self.home} belongs to another user of this machine.") from error
 
     def initialise(self) -> None:
         """Runs initdb beside the final place, so that an aborted one leaves nothing half made."""
         if self.data.exists():
             if os.geteuid() not in (0, self.data.stat().st_uid):
-                raise LaunchError(
-                    f"The PostgreSQL in {self.home} belongs to another user of this machine."
-                )
+                raise LaunchError(f"The PostgreSQL in {self.home} belongs to another user of this machine.")
             return
         attempt = self.home / "data.new"
         password_file = self.home / "initdb-password"
@@ -331,6 +319,8 @@ class Cluster:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            # Ctrl-C in the terminal must not end it half way.
+            start_new_session=True,
         )
         if finished.returncode != 0:
             if "No space left on device" in finished.stdout:
@@ -366,9 +356,7 @@ def binary(program: str) -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin" / program
 
 
-def tethered(
-    command: list[str], death_signal: str = "TERM", user: pwd.struct_passwd | None = None
-) -> list[str]:
+def tethered(command: list[str], death_signal: str = "TERM", user: pwd.struct_passwd | None = None) -> list[str]:
     """The command line that runs `command` so that it ends with this process."""
     script = str(Path(__file__).with_name("tether.py"))
     identity = [f"--uid={user.pw_uid}", f"--gid={user.pw_gid}"] if user else []

@@ -1,0 +1,28 @@
+"""Brings the demo's database up to date in one process: migrations, plans, demo accounts."""
+
+import os
+import sys
+
+import django
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        sys.exit(f"The database that DATABASE_URL names cannot be reached: {error}".strip())
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", interactive=False, verbosity=1)
+    call_command("createcachetable")
+    call_command("sync_plans")
+    call_command("seed_demo", password=os.environ["DEMO_PASSWORD"])
+
+
+if __name__ == "__main__":
+    main()
