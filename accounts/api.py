@@ -1,0 +1,209 @@
+"""The endpoints under /api/v1/auth."""
+
+from typing import Any, cast
+
+from django.contrib.auth import authenticate
+from django.db import IntegrityError, transaction
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.exceptions import TokenError
+
+from accounts import clock, guards, jobs, links, tokens
+from accounts.addresses import client_address
+from accounts.authentication import TokenNotValid
+from accounts.errors import Problem
+from accounts.models import User
+from accounts.serializers import (
+    ChangePasswordSerializer,
+    ConfirmResetSerializer,
+    KeySerializer,
+    LoginSerializer,
+    MeSerializer,
+    RefreshSerializer,
+    RegisterSerializer,
+    ResetSerializer,
+    SignedInSerializer,
+    TokensSerializer,
+    UserSerializer,
+    check_password_rules,
+)
+
+NO_CONTENT = {204: None}
+
+
+def body_of(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The validated body. Raises ValidationError."""
+    checked = serializer(data=request.data)
+    checked.is_valid(raise_exception=True)
+    return cast(dict[str, Any], checked.validated_data)
+
+
+class PublicView(APIView):
+    """Reads no token at all: a stale one in the header must not keep anybody from signing in."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get_authenticate_header(self, request: Request) -> str:
+        # A refusal here is a 401 all the same, and a 401 names its scheme.
+        return 'Bearer realm="api"'
+
+
+class Register(PublicView):
+    @extend_schema(request=RegisterSerializer, responses={201: SignedInSerializer})
+    def post(self, request: Request) -> Response:
+        """Register: the account, its personal workspace and the workspace's FREE subscription."""
+        guards.count(guards.REGISTRATION, client_address(request.META))
+        body = body_of(RegisterSerializer, request)
+        check_password_rules(body["password"], User(email=body["email"], fullname=body["fullname"]), "password")
+        taken = serializers.ValidationError({"email": ["This e-mail address is already registered."]})
+        if User.objects.filter(email=body["email"]).exists():
+            raise taken
+        try:
+            with transaction.atomic():
+                user = User.objects.create_user(
+                    body["email"], body["password"], fullname=body["fullname"], now=clock.now()
+                )
+                jobs.send_verification.defer(user_id=str(user.pk))
+                issued = tokens.sign_in(user)
+        except IntegrityError as error:
+            # Somebody registered the address between the look and the insert.
+            raise taken from error
+        return Response(signed_in(user, issued), status=status.HTTP_201_CREATED)
+
+
+class Login(PublicView):
+    @extend_schema(request=LoginSerializer, responses=SignedInSerializer)
+    def post(self, request: Request) -> Response:
+        body = body_of(LoginSerializer, request)
+        email = User.objects.normalize_email(body["email"])
+        with guards.guessing(address=client_address(request.META), account=email) as outcome:
+            # Django hashes once also for an address that nobody has, so the time tells nothing.
+            user = authenticate(request._request, username=email, password=body["password"])
+            outcome.append(user is not None)
+        if not isinstance(user, User):
+            raise Problem("The e-mail address or the password is wrong.", "invalid_credentials", status=401)
+        return Response(signed_in(user, tokens.sign_in(user)))
+
+
+class Refresh(PublicView):
+    @extend_schema(request=RefreshSerializer, responses=TokensSerializer)
+    def post(self, request: Request) -> Response:
+        """Exchange a refresh token. A token that was exchanged before ends its whole family."""
+        body = body_of(RefreshSerializer, request)
+        try:
+            _, issued = tokens.refresh(body["refresh_token"])
+        except TokenError as error:
+            raise TokenNotValid("This refresh token is not valid any more. Sign in again.") from error
+        return Response(issued._asdict())
+
+
+class Logout(PublicView):
+    @extend_schema(request=RefreshSerializer, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        body = body_of(RefreshSerializer, request)
+        try:
+            tokens.revoke_family_of(body["refresh_token"])
+        except TokenError as error:
+            raise TokenNotValid("This refresh token is not valid any more.") from error
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class LogoutAll(APIView):
+    @extend_schema(request=None, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        """End every sign-in of this account, and every access token at once."""
+        with transaction.atomic():
+            tokens.revoke_families(request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class VerifyEmail(PublicView):
+    @extend_schema(request=KeySerializer, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        user = links.user_to_verify(body_of(KeySerializer, request)["key"])
+        if user is None:
+            raise serializers.ValidationError({"key": ["This key is not valid, or has expired. Ask for a new one."]})
+        User.objects.filter(pk=user.pk).update(is_email_verified=True)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ResendVerification(APIView):
+    @extend_schema(request=None, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        if not request.user.is_email_verified:
+            guards.count(guards.VERIFICATION, str(request.user.pk))
+            jobs.send_verification.defer(user_id=str(request.user.pk))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Me(APIView):
+    @extend_schema(responses=MeSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(MeSerializer(request.user).data)
+
+    @extend_schema(request=UserSerializer, responses=MeSerializer)
+    def patch(self, request: Request) -> Response:
+        form = MeSerializer(request.user, data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        user = request.user
+        user.fullname = form.validated_data.get("fullname", user.fullname)
+        user.save(update_fields=["fullname"])
+        return Response(MeSerializer(user).data)
+
+
+class ChangePassword(APIView):
+    @extend_schema(request=ChangePasswordSerializer, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        """Change the password; every sign-in but this one ends, and every access token at once."""
+        body = body_of(ChangePasswordSerializer, request)
+        user = request.user
+        with guards.guessing(address=client_address(request.META), account=user.email) as outcome:
+            outcome.append(user.check_password(body["old_password"]))
+        if outcome != [True]:
+            raise serializers.ValidationError({"old_password": ["This is not your present password."]})
+        check_password_rules(body["new_password"], user, "new_password")
+        with transaction.atomic():
+            user.set_password(body["new_password"])
+            user.save(update_fields=["password"])
+            tokens.revoke_families(user, keep=request.auth.family_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class PasswordReset(PublicView):
+    @extend_schema(request=ResetSerializer, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        """Ask for a link by mail. The answer is the same whether or not the address has an account."""
+        email = body_of(ResetSerializer, request)["email"]
+        guards.count(guards.RESET, email)
+        jobs.send_password_reset.defer(email=email)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ConfirmPasswordReset(PublicView):
+    @extend_schema(request=ConfirmResetSerializer, responses=NO_CONTENT)
+    def post(self, request: Request) -> Response:
+        """Set a new password with the link's `uid` and `token`; every sign-in of the account ends."""
+        body = body_of(ConfirmResetSerializer, request)
+        user = links.user_to_reset(body["uid"], body["token"])
+        if user is None:
+            raise serializers.ValidationError({"token": ["This link is not valid any more. Ask for a new one."]})
+        check_password_rules(body["new_password"], user, "new_password")
+        with transaction.atomic():
+            # Of two requests with one link, the second finds the password changed.
+            locked = User.objects.select_for_update().get(pk=user.pk)
+            if locked.password != user.password:
+                raise serializers.ValidationError({"token": ["This link is not valid any more. Ask for a new one."]})
+            user.set_password(body["new_password"])
+            # Who could open the mail has proved the address.
+            user.is_email_verified = True
+            user.save(update_fields=["password", "is_email_verified"])
+            tokens.revoke_families(user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def signed_in(user: User, issued: tokens.Issued) -> dict[str, Any]:
+    return {"user": UserSerializer(user).data, **issued._asdict()}

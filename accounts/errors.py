@@ -1,0 +1,140 @@
+"""Every error of the API in one shape: a sentence, a machine word, and what the case needs."""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND = {"detail": "There is nothing at this address.", "code": "not_found"}
+BAD_REQUEST = {"detail": "The request could not be understood.", "code": "bad_request"}
+SERVER_ERROR = {
+    "detail": "Something failed on our side; nothing was changed. Try again, and name the X-Request-ID if it stays.",
+    "code": "server_error",
+}
+DATABASE_AWAY = {
+    "detail": "The database cannot be reached just now; nothing was done. Try again in a moment.",
+    "code": "database_unavailable",
+}
+
+
+class Problem(exceptions.APIException):
+    """An error with a status, a code and, where the case needs them, further members and headers."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+    def __init__(
+        self, detail: str, code: str, *, status: int | None = None, headers: dict[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail, code)
+        self.code = code
+        self.members = members
+        self.headers = headers or {}
+        if status is not None:
+            self.status_code = status
+
+
+class TooLarge(Problem):
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The body is larger than {limit:,} bytes, the most that is taken here.", "too_large", status=413, limit=limit
+        )
+
+
+def answer(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's exception handler. What nobody expected becomes a 500 in the same shape, and is logged with its trace."""
+    headers: dict[str, str] = {}
+    match error:
+        case Problem():
+            body = {"detail": str(error.detail), "code": error.code, **error.members}
+            code, headers = error.status_code, dict(error.headers)
+        case Http404() | exceptions.NotFound():
+            body, code = NOT_FOUND, 404
+        case PermissionDenied():
+            body, code = {"detail": "You may not do this.", "code": "permission_denied"}, 403
+        case RequestDataTooBig():
+            return answer(TooLarge(settings.MAX_BODY_BYTES), context)
+        case TooManyFieldsSent():
+            body, code = BAD_REQUEST, 400
+        case exceptions.ValidationError():
+            body, code = _invalid(error.detail), error.status_code
+        case exceptions.APIException():
+            detail = error.detail if isinstance(error.detail, str) else error.default_detail
+            body, code = {"detail": str(detail), "code": _code(error)}, error.status_code
+            if challenge := getattr(error, "auth_header", None):
+                headers["WWW-Authenticate"] = challenge
+            if isinstance(error, exceptions.Throttled) and error.wait is not None:
+                headers["Retry-After"] = str(max(1, int(error.wait) + 1))
+        case OperationalError() | InterfaceError():
+            # Quota fails closed: with the database unsure, nothing is granted.
+            log.error("The database failed a request: %s", error)
+            body, code, headers = DATABASE_AWAY, 503, {"Retry-After": "1"}
+        case _:
+            log.exception("A request failed", exc_info=error)
+            body, code = SERVER_ERROR, 500
+    return Response(body, status=code, headers=headers)
+
+
+def _code(error: exceptions.APIException) -> str:
+    codes = error.get_codes()
+    return codes if isinstance(codes, str) else error.default_code
+
+
+def _invalid(detail: Any) -> dict[str, Any]:
+    fields: dict[str, list[str]] = {}
+    _collect(detail, "", fields)
+    general = fields.pop("", None) or fields.pop("non_field_errors", None)
+    body: dict[str, Any] = {"code": "invalid"}
+    if fields:
+        name, messages = next(iter(fields.items()))
+        body["detail"] = general[0] if general else f"{name}: {messages[0]}"
+        body["errors"] = fields
+    else:
+        body["detail"] = general[0] if general else "The request is not valid."
+    return body
+
+
+def _collect(detail: Any, path: str, into: dict[str, list[str]]) -> None:
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            _collect(inner, f"{path}.{name}" if path else str(name), into)
+    elif isinstance(detail, list):
+        for inner in detail:
+            _collect(inner, path, into)
+    else:
+        into.setdefault(path, []).append(str(detail))
+
+
+def as_json(body: dict[str, Any], status: int) -> JsonResponse:
+    """An answer from outside DRF, to the byte as DRF would write it."""
+    return JsonResponse(body, status=status, json_dumps_params={"separators": (",", ":")})
+
+
+def api_not_found(request: HttpRequest) -> JsonResponse:
+    """Unknown paths under /api/, where no page is ever shown."""
+    return as_json(NOT_FOUND, 404)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return as_json(BAD_REQUEST, 400)
+    return defaults.bad_request(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return api_not_found(request)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return as_json(SERVER_ERROR, 500)
+    return defaults.server_error(request)

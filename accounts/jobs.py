@@ -1,0 +1,45 @@
+"""What accounts leaves to the worker. Links are made there, so that no secret lies in a job row."""
+
+from datetime import UTC, datetime
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.mail import EmailMessage
+from django.template.loader import render_to_string
+from procrastinate.contrib.django import app
+
+from accounts import guards, idempotency, links
+from accounts.models import RefreshToken, User, UserManager
+
+MAIL_QUEUE = "mail"
+HOUSEKEEPING_QUEUE = "housekeeping"
+
+
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_verification(*, user_id: str) -> None:
+    user = User.objects.filter(pk=user_id, is_active=True, is_email_verified=False).first()
+    if user is not None:
+        _send(user, "verify_email", link=links.verification_link(user))
+
+
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_password_reset(*, email: str) -> None:
+    """Takes the address as it was typed: whether an account has it is found out here, unseen by who asked."""
+    user = User.objects.filter(email=UserManager.normalize_email(email), is_active=True).first()
+    if user is not None:
+        _send(user, "password_reset", link=links.reset_link(user))
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(queue=HOUSEKEEPING_QUEUE, pass_context=False)
+def forget_what_expired(timestamp: int) -> None:
+    """Nightly, by the wall clock: old tries, idempotent answers, refresh tokens and browser sessions."""
+    now = datetime.fromtimestamp(timestamp, UTC)
+    guards.forget_old(now)
+    idempotency.forget_old(now)
+    RefreshToken.objects.filter(expires_at__lt=now).delete()
+    SessionStore.clear_expired()
+
+
+def _send(user: User, template: str, *, link: str) -> None:
+    subject, _, body = render_to_string(f"emails/{template}.txt", {"user": user, "link": link}).partition("\n")
+    EmailMessage(subject=subject.strip(), body=body.lstrip("\n"), to=[user.email]).send()

@@ -1,0 +1,45 @@
+"""What every answer gets, whoever made it."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from accounts.errors import BAD_REQUEST, as_json
+
+type Handler = Callable[[HttpRequest], HttpResponseBase]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+class RequestIdMiddleware:
+    """X-Request-ID on every answer: the caller's own where it is a plain word, or a new one."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+class HostMiddleware:
+    """A host that is not ours gets a plain 400, as JSON under /api/, before anything looks at the request."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            request.get_host()
+        except DisallowedHost:
+            if request.path.startswith("/api/"):
+                return as_json(BAD_REQUEST, 400)
+            return HttpResponse("400 Bad Request\n", status=400, content_type="text/plain")
+        return self.get_response(request)

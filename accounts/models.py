@@ -1,0 +1,225 @@
+"""Who you are: people, the workspaces that own everything, and who belongs to which."""
+
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import UUID7, Lower
+
+from accounts import clock, signals
+from accounts.addresses import person_hash
+
+
+class Role(models.TextChoices):
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+
+
+class UserManager(BaseUserManager["User"]):
+    """Every user that these make has a personal workspace from the same transaction on."""
+
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        """The address as it is kept: trimmed and in lower case, which makes it unique whatever its case."""
+        return (email or "").strip().lower()
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=self.normalize_email(username))
+
+    @transaction.atomic
+    def create_user(
+        self, email: str, password: str | None = None, *, fullname: str = "", now: datetime | None = None, **extra: Any
+    ) -> "User":
+        """Raises IntegrityError when the address is taken."""
+        now = now or clock.now()
+        user = self.model(fullname=fullname, created_at=now, **extra)
+        user.set_email(email)
+        user.set_password(password)
+        user.save(force_insert=True, using=self._db)
+        Workspace.objects.open(name=fullname or user.email, owner=user, now=now, personal=True)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    email = models.EmailField(unique=True, error_messages={"unique": "This e-mail address is already registered."})
+    # Equal for all spellings of one mailbox; what a person may have once is kept by it.
+    person_hash = models.CharField(max_length=64, editable=False)
+    fullname = models.CharField("full name", max_length=150)
+    is_email_verified = models.BooleanField(default=False)
+    is_staff = models.BooleanField(default=False, help_text="May sign in to the admin.")
+    is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting the account.")
+    # Carried by access tokens and compared on every request; raising it ends them all at once.
+    auth_epoch = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["fullname"]
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_is_lower_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def set_email(self, email: str) -> None:
+        self.email = UserManager.normalize_email(email)
+        self.person_hash = person_hash(self.email)
+
+    def get_full_name(self) -> str:
+        return self.fullname
+
+    def get_short_name(self) -> str:
+        return self.fullname.partition(" ")[0]
+
+    def end_access_tokens(self) -> None:
+        """Access tokens issued until now stop at once; refresh tokens are revoked by `tokens.revoke_families`."""
+        User.objects.filter(pk=self.pk).update(auth_epoch=F("auth_epoch") + 1)
+        self.refresh_from_db(fields=["auth_epoch"])
+
+
+class WorkspaceManager(models.Manager["Workspace"]):
+    @transaction.atomic
+    def open(self, *, name: str, owner: User, now: datetime, personal: bool = False) -> "Workspace":
+        """Make a workspace with its owner, and announce it so that its Subscription exists too."""
+        workspace = self.create(name=name[:150], personal_user=owner if personal else None, created_at=now)
+        Membership.objects.create(workspace=workspace, user=owner, role=Role.OWNER, created_at=now)
+        Ownership.objects.create(workspace=workspace, user=owner, since=now)
+        signals.workspace_created.send(sender=Workspace, workspace=workspace, now=now)
+        return workspace
+
+
+class Workspace(models.Model):
+    """The tenant."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    name = models.CharField(max_length=150)
+    personal_user = models.OneToOneField(
+        User, null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="personal_workspace"
+    )
+    may_admins_bill = models.BooleanField(
+        default=False, help_text="Admins may buy, change and cancel the plan, as the owner may."
+    )
+    suspended_at = models.DateTimeField(null=True, blank=True, help_text="While set, every write is refused.")
+    created_at = models.DateTimeField(editable=False)
+    members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
+
+    objects: ClassVar[WorkspaceManager] = WorkspaceManager()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_personal(self) -> bool:
+        return self.personal_user_id is not None
+
+    @property
+    def owner(self) -> User:
+        return self.members.get(membership__role=Role.OWNER)
+
+
+class Membership(models.Model):
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT)
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    created_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "user"], name="membership_once"),
+            # Invariant 14: with an owner who is one and only one, nobody pays for what nobody can use.
+            models.UniqueConstraint(fields=["workspace"], condition=Q(role=Role.OWNER), name="membership_one_owner"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} is {self.role} of {self.workspace_id}"
+
+
+class Ownership(models.Model):
+    """That a user owns or once owned a workspace: what has been used once stays used in all of them."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="ownerships")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="ownerships")
+    since = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "user"], name="ownership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} has owned {self.workspace_id}"
+
+
+class TokenFamily(models.Model):
+    """One sign-in. Revoking it ends every refresh token that descends from it, also one being made just now."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    created_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class RefreshToken(models.Model):
+    """A refresh token that was given out, as a hash; it can be exchanged once."""
+
+    jti = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    family = models.ForeignKey(TokenFamily, on_delete=models.CASCADE, related_name="tokens")
+    token_hash = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return str(self.jti)
+
+
+class Attempt(models.Model):
+    """A try that a guard counts, by the wall clock; the subject is hashed."""
+
+    scope = models.CharField(max_length=40)
+    subject = models.BinaryField(max_length=32)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["scope", "subject", "at"], name="attempt_by_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} at {self.at}"
+
+
+class IdempotentRequest(models.Model):
+    """The stored answer to a request that carried an Idempotency-Key; see `idempotency`."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
+    path = models.CharField(max_length=100)
+    key = models.CharField(max_length=255)
+    body_hash = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField(null=True)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(null=True)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "workspace", "path", "key"], name="idempotent_request_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.key}"

@@ -1,0 +1,124 @@
+"""The endpoints under /api/v1/billing."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Prefetch
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api import PublicView
+from accounts.idempotency import idempotent
+from accounts.pagination import CursorPages
+from accounts.roles import Act, RoleAllows, WorkspaceIsOpen
+from billing import lifecycle, reports
+from billing.models import LedgerEntry, Plan, Price
+from billing.quotas import day_in_words, quota_for
+from billing.serializers import (
+    LedgerEntrySerializer,
+    PlanSerializer,
+    SubscriptionSerializer,
+    TrialActivatedSerializer,
+    UsageQuerySerializer,
+    UsageSerializer,
+    subscription_shape,
+)
+
+
+class Plans(PublicView):
+    @extend_schema(responses=PlanSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """What can be bought, in order."""
+        active = Prefetch("prices", Price.objects.filter(is_active=True))
+        return Response(PlanSerializer(Plan.objects.filter(is_public=True).prefetch_related(active), many=True).data)
+
+
+class SubscriptionView(APIView):
+    permission_classes = (IsAuthenticated, RoleAllows)
+    act = Act.SEE_USAGE
+
+    @extend_schema(responses=SubscriptionSerializer)
+    def get(self, request: Request) -> Response:
+        """The workspace's subscription, and what it allows now. Reading it changes nothing."""
+        return Response(shape_of(request))
+
+
+class ActivateTrial(APIView):
+    permission_classes = (IsAuthenticated, RoleAllows, WorkspaceIsOpen)
+    act = Act.BILL
+
+    @extend_schema(request=None, responses=TrialActivatedSerializer)
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Start the trial, which every person has once."""
+        access = request.auth
+        subscription = access.workspace.subscription
+        lifecycle.activate_trial(subscription, actor=access.user, now=access.now)
+        shape = shape_of(request)
+        limit = shape["monthly_agent_runs_limit"]
+        return Response(
+            {
+                "message": f"Your trial has begun: {limit} runs until {day_in_words(subscription.trial_end)}.",
+                "trial_end": shape["trial_end"],
+                "runs_limit": limit,
+                "subscription": shape,
+            }
+        )
+
+
+class Usage(APIView):
+    permission_classes = (IsAuthenticated, RoleAllows)
+    act = Act.SEE_USAGE
+
+    @extend_schema(parameters=[UsageQuerySerializer], responses=UsageSerializer)
+    def get(self, request: Request) -> Response:
+        """The present period, runs day by day, and when at this pace they will be spent."""
+        query = UsageQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        access = request.auth
+        subscription = access.workspace.subscription
+        quota = quota_for(subscription, now=access.now)
+        period = quota.entitlement.period
+        # The last day of a period counts whole, also where the period ends within it.
+        ends_on = (period.end - timedelta(microseconds=1)).date() + timedelta(days=1)
+        shape: dict[str, Any] = {
+            "period": {"start": period.start, "end": period.end},
+            "used": quota.used,
+            "limit": quota.limit,
+            "remaining": quota.remaining,
+            "credits": quota.credits,
+            "per_day": reports.runs_per_day(
+                subscription,
+                start=query.validated_data.get("from", period.start.date()),
+                end=query.validated_data.get("to", ends_on),
+            ),
+            "forecast": {"exhausted_on": reports.exhausted_on(quota, now=access.now)},
+        }
+        return Response(UsageSerializer(shape).data)
+
+
+class LedgerPages(CursorPages):
+    ordering = ("-created_at", "-id")
+
+
+class Ledger(ListAPIView[LedgerEntry]):
+    """Every change of what is left, the newest first."""
+
+    permission_classes = (IsAuthenticated, RoleAllows)
+    act = Act.SEE_LEDGER
+    serializer_class = LedgerEntrySerializer
+    pagination_class = LedgerPages
+
+    def get_queryset(self) -> Any:
+        return LedgerEntry.objects.filter(workspace=self.request.auth.workspace)
+
+
+def shape_of(request: Request) -> dict[str, Any]:
+    access = request.auth
+    subscription = access.workspace.subscription
+    quota = quota_for(subscription, now=access.now)
+    return SubscriptionSerializer(subscription_shape(quota, lifecycle.standing_of(subscription))).data

@@ -1,0 +1,22 @@
+from typing import Any
+
+from django.apps import AppConfig
+
+
+class BillingConfig(AppConfig):
+    name = "billing"
+
+    def ready(self) -> None:
+        from accounts import access
+        from accounts.signals import workspace_created
+        from billing.facts import ADDITION
+
+        access.add(ADDITION)
+        workspace_created.connect(open_subscription, dispatch_uid="billing.open_subscription")
+
+
+def open_subscription(*, workspace: Any, now: Any, **kwargs: Any) -> None:
+    """A workspace has its Subscription from the transaction on that makes it."""
+    from billing.models import Subscription
+
+    Subscription.objects.open(workspace, now=now)

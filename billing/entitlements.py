@@ -1,0 +1,146 @@
+"""What a subscription's facts allow at an instant. Pure: no database, no clock, nothing stored."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from billing.models import Interval, Plan, Source, Subscription
+from billing.periods import Period, calendar_month, month_of, months_after
+
+# Past its end a paid period goes on as if renewed for this long while a sync is rung (invariant 9).
+EDGE = timedelta(hours=72)
+
+_PRECEDENCE = list(Source)
+
+
+@dataclass(frozen=True)
+class Entitlement:
+    """The plan that holds, where it comes from, and the bucket that its runs are counted in.
+
+    `bucket_source` differs from `source` where a comp runs in the paid period. `override` replaces
+    the plan's limit, `cap` bounds it; None is no override, no cap.
+    """
+
+    plan: Plan
+    source: Source
+    period: Period
+    bucket_source: Source
+    override: int | None = None
+    cap: int | None = None
+
+    def limit(self, bucket_plan_id: object = None, bucket_limit: int | None = None) -> int | None:
+        """Runs of the period, None for no limit.
+
+        A bucket keeps the limit that its plan had when it was opened; another plan within the
+        same period brings its own.
+        """
+        if self.override is not None:
+            return self.override
+        limit = bucket_limit if bucket_plan_id == self.plan.pk else self.plan.runs_limit
+        if self.cap is None:
+            return limit
+        return self.cap if limit is None else min(limit, self.cap)
+
+
+def entitlement(subscription: Subscription, now: datetime) -> Entitlement:
+    """Of the live sources the plan of the highest rank; a tie goes to comp, paid, trial, free in that order.
+
+    FREE is always among them, so whatever ends falls back to it and never to nothing (invariant 8).
+    """
+    best = max(
+        _live(subscription, now),
+        key=lambda candidate: (candidate.plan.rank, -_PRECEDENCE.index(candidate.source)),
+    )
+    return best
+
+
+def grace_end(subscription: Subscription) -> datetime | None:
+    """Until when a past-due subscription keeps its plan: counted from the oldest unpaid invoice at Stripe."""
+    if subscription.stripe_status != "past_due" or subscription.paid_plan is None:
+        return None
+    since = subscription.oldest_unpaid_at or subscription.paid_start
+    return since + timedelta(days=subscription.paid_plan.grace_days) if since else None
+
+
+def _live(subscription: Subscription, now: datetime) -> Iterator[Entitlement]:
+    override = None
+    if subscription.runs_override_end is not None and now < subscription.runs_override_end:
+        override = subscription.runs_override
+    paid = _paid(subscription, now, override)
+    if paid is not None:
+        yield paid
+    yield from _comp(subscription, now, override, paid)
+    yield from _trial(subscription, now, override)
+    yield Entitlement(subscription.base_plan, Source.FREE, calendar_month(now), Source.FREE, override)
+
+
+def _comp(
+    subscription: Subscription, now: datetime, override: int | None, paid: Entitlement | None
+) -> Iterator[Entitlement]:
+    plan, start, end = subscription.comp_plan, subscription.comp_start, subscription.comp_end
+    if plan is None or start is None or end is None or not start <= now < end:
+        return
+    if paid is not None:
+        # In the paid period's own bucket, so that neither its beginning nor its end refills anything.
+        yield Entitlement(plan, Source.COMP, paid.period, Source.PAID, override)
+    else:
+        yield Entitlement(plan, Source.COMP, month_of(start, now), Source.COMP, override)
+
+
+def _trial(subscription: Subscription, now: datetime, override: int | None) -> Iterator[Entitlement]:
+    plan, start, end = subscription.trial_plan, subscription.trial_start, subscription.trial_end
+    if plan is None or start is None or end is None or not start <= now < end:
+        return
+    # The first paid period ends a trial for good.
+    if subscription.first_paid_at is not None and subscription.first_paid_at <= now:
+        return
+    yield Entitlement(plan, Source.TRIAL, Period(start, end), Source.TRIAL, override)
+
+
+def _paid(subscription: Subscription, now: datetime, override: int | None) -> Entitlement | None:
+    if not _is_paid_at_stripe(subscription, now):
+        return None
+    plan, start, end = subscription.paid_plan, subscription.paid_start, subscription.paid_end
+    anchor, interval = subscription.paid_anchor, subscription.paid_interval
+    if plan is None or start is None or end is None or anchor is None or now < start:
+        return None
+    if subscription.cancel_at is not None and now >= subscription.cancel_at:
+        return None
+    is_settled = subscription.is_period_paid
+    if now >= end:
+        if now >= end + EDGE:
+            return None
+        # As if renewed: nobody has paid for it yet, and a change that was due has come.
+        is_settled = False
+        if subscription.pending_plan is not None and subscription.pending_at is not None:
+            if now >= subscription.pending_at:
+                plan = subscription.pending_plan
+                interval = subscription.pending_interval or interval
+        start, end = end, months_after(end, 12 if interval == Interval.YEAR else 1)
+        anchor = start if anchor.day == start.day else anchor
+    period = Period(start, end)
+    if interval == Interval.YEAR:
+        month = month_of(anchor, now)
+        period = Period(max(month.start, start), min(month.end, end))
+    cap = None
+    if not is_settled:
+        # Invariant 9: an unpaid period grants little, and never less than FREE does.
+        cap = plan.unpaid_runs_limit
+        free = subscription.base_plan.runs_limit
+        if cap is not None:
+            cap = None if free is None else max(cap, free)
+    return Entitlement(plan, Source.PAID, period, Source.PAID, override, cap)
+
+
+def _is_paid_at_stripe(subscription: Subscription, now: datetime) -> bool:
+    match subscription.stripe_status:
+        case "active":
+            return not subscription.is_collection_paused
+        case "trialing":
+            return True
+        case "past_due":
+            end = grace_end(subscription)
+            return end is not None and now < end
+        case _:
+            # Ended, never begun, or a word that Stripe did not have when this was written.
+            return False

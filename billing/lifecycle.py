@@ -1,0 +1,132 @@
+"""Acts on a subscription: each takes `now`, writes facts and their history in one transaction, and refills nothing."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+
+from accounts.errors import Problem
+from accounts.models import Ownership, User
+from billing.entitlements import entitlement
+from billing.models import AuditEntry, Plan, Source, Subscription, SubscriptionChange, TrialUse
+
+TRIAL_LENGTH = timedelta(days=14)
+
+
+class AlreadySubscribed(Problem):
+    def __init__(self) -> None:
+        super().__init__("This workspace is already on a plan, so a trial would give it nothing.", "already_subscribed")
+
+
+class TrialAlreadyUsed(Problem):
+    def __init__(self) -> None:
+        super().__init__("The trial was used before; everybody has one. A plan gives you more runs now.", "trial_already_used")
+
+
+class EmailNotVerified(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            "Confirm your e-mail address first: the trial begins with a verified one.", "email_not_verified", status=403
+        )
+
+
+def activate_trial(subscription: Subscription, *, actor: User, now: datetime) -> None:
+    """Start the one trial of the workspace's owner.
+
+    Raises AlreadySubscribed, TrialAlreadyUsed or EmailNotVerified, and then nothing has changed.
+    """
+    if entitlement(subscription, now).source in (Source.COMP, Source.PAID):
+        raise AlreadySubscribed
+    if standing_of(subscription).is_trial_used:
+        raise TrialAlreadyUsed
+    owner = subscription.workspace.owner
+    if settings.TRIAL_REQUIRES_VERIFIED_EMAIL and not owner.is_email_verified:
+        raise EmailNotVerified
+    workspaces = Ownership.objects.filter(user=owner).values_list("workspace_id", flat=True)
+    try:
+        with transaction.atomic():
+            # Of any number of starts at once, in whichever of the person's workspaces, the unique
+            # index lets one through (invariant 11).
+            TrialUse.objects.bulk_create(
+                TrialUse(kind=kind, subject=subject, at=now)
+                for kind, subject in (
+                    (TrialUse.USER, str(owner.pk)),
+                    (TrialUse.ADDRESS, owner.person_hash),
+                    (TrialUse.WORKSPACE, str(subscription.workspace_id)),
+                )
+            )
+            TrialUse.objects.bulk_create(
+                (TrialUse(kind=TrialUse.WORKSPACE, subject=str(workspace), at=now) for workspace in workspaces),
+                ignore_conflicts=True,
+            )
+            subscription.change(
+                cause=SubscriptionChange.TRIAL,
+                now=now,
+                actor=actor,
+                trial_plan=Plan.objects.trial(),
+                trial_start=now,
+                trial_end=now + TRIAL_LENGTH,
+            )
+    except IntegrityError as error:
+        raise TrialAlreadyUsed from error
+
+
+class Standing(NamedTuple):
+    """Whose the subscription is, and whether the person's one trial is gone."""
+
+    owner_id: uuid.UUID
+    is_trial_used: bool
+
+
+def standing_of(subscription: Subscription) -> Standing:
+    """In one statement. The trial is gone when the workspace, the owner's address, or anybody who ever owned it had it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT u.id, EXISTS (
+                SELECT FROM billing_trialuse t
+                WHERE (t.kind = 'workspace' AND t.subject = m.workspace_id::text)
+                   OR (t.kind = 'address' AND t.subject = u.person_hash)
+                   OR (t.kind = 'user' AND t.subject IN (
+                        SELECT o.user_id::text FROM accounts_ownership o WHERE o.workspace_id = m.workspace_id)))
+            FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+            WHERE m.workspace_id = %s AND m.role = 'owner'
+            """,
+            [subscription.workspace_id],
+        )
+        return Standing(*cursor.fetchone())
+
+
+def comp(
+    subscription: Subscription, *, plan: Plan, until: datetime, reason: str, actor: User | None, now: datetime
+) -> None:
+    """Give a plan until an instant, with a reason. Raises ValueError for an end that is past or a reason that is empty."""
+    if until <= now:
+        raise ValueError("A comp must end in the future.")
+    if not reason.strip():
+        raise ValueError("A comp needs a reason.")
+    before = subscription.facts()
+    # One that is extended or changed keeps its beginning, and with it its months: nothing is refilled.
+    is_running = subscription.comp_start is not None and subscription.comp_end is not None and now < subscription.comp_end
+    with transaction.atomic():
+        subscription.change(
+            cause=SubscriptionChange.COMP,
+            now=now,
+            actor=actor,
+            comp_plan=plan,
+            comp_start=subscription.comp_start if is_running else now,
+            comp_end=until,
+            comp_reason=reason,
+        )
+        AuditEntry.objects.create(
+            at=now,
+            actor=actor,
+            action="comp",
+            workspace_id=subscription.workspace_id,
+            target=f"subscription:{subscription.pk}",
+            reason=reason,
+            before=before,
+            after=subscription.facts(),
+        )

@@ -1,0 +1,20 @@
+"""Billing's tables, by noun."""
+
+from billing.models.plans import Feature, Interval, Plan, Price
+from billing.models.subscriptions import AuditEntry, Subscription, SubscriptionChange, TrialUse
+from billing.models.usage import CreditGrant, LedgerEntry, Source, UsagePeriod
+
+__all__ = [
+    "AuditEntry",
+    "CreditGrant",
+    "Feature",
+    "Interval",
+    "LedgerEntry",
+    "Plan",
+    "Price",
+    "Source",
+    "Subscription",
+    "SubscriptionChange",
+    "TrialUse",
+    "UsagePeriod",
+]

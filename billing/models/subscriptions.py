@@ -1,0 +1,219 @@
+"""One Subscription a workspace, always there: the facts from which an entitlement is computed."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import UUID7
+
+from accounts.models import User, Workspace
+from billing.models.plans import Interval, Plan, Price
+
+
+PLANS = ("base_plan", "trial_plan", "comp_plan", "paid_plan", "pending_plan")
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    def with_plans(self) -> "SubscriptionQuerySet":
+        """With every plan that an entitlement may come from, in one statement."""
+        return self.select_related(*PLANS)
+
+
+class SubscriptionManager(models.Manager["Subscription"]):
+    def get_queryset(self) -> SubscriptionQuerySet:
+        return SubscriptionQuerySet(self.model, using=self._db)
+
+    def with_plans(self) -> SubscriptionQuerySet:
+        return self.get_queryset().with_plans()
+
+    @transaction.atomic
+    def open(self, workspace: Workspace, *, now: datetime) -> "Subscription":
+        """The FREE subscription that a workspace has from its first instant."""
+        subscription = self.create(workspace=workspace, base_plan=Plan.objects.free(), created_at=now, updated_at=now)
+        subscription.append_history(cause=SubscriptionChange.CREATED, before={}, now=now)
+        return subscription
+
+
+class Subscription(models.Model):
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    workspace = models.OneToOneField(Workspace, on_delete=models.PROTECT)
+    base_plan = models.ForeignKey(
+        Plan, on_delete=models.PROTECT, related_name="+", help_text="What remains when everything else has ended."
+    )
+
+    # The trial: one period from start to end.
+    trial_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    trial_start = models.DateTimeField(null=True, blank=True)
+    trial_end = models.DateTimeField(null=True, blank=True)
+
+    # The comp: a plan that staff gave, with a reason and an end.
+    comp_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    comp_start = models.DateTimeField(null=True, blank=True)
+    comp_end = models.DateTimeField(null=True, blank=True)
+    comp_reason = models.CharField(max_length=200, blank=True)
+
+    # The override: another number of runs, until an instant, whatever the plan.
+    runs_override = models.PositiveIntegerField(null=True, blank=True)
+    runs_override_end = models.DateTimeField(null=True, blank=True)
+
+    # What Stripe holds.
+    paid_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    paid_price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    stripe_customer_id = models.CharField(max_length=255, null=True, blank=True, unique=True)  # noqa: DJ001  (unique when set)
+    stripe_subscription_id = models.CharField(max_length=255, blank=True)
+    stripe_status = models.CharField(max_length=30, blank=True, help_text="Stripe's own word, also one never seen before.")
+    paid_interval = models.CharField(max_length=5, choices=Interval, blank=True)
+    paid_anchor = models.DateTimeField(null=True, blank=True, help_text="From which the months of a period are cut.")
+    paid_start = models.DateTimeField(null=True, blank=True)
+    paid_end = models.DateTimeField(null=True, blank=True)
+    is_period_paid = models.BooleanField(default=False)
+    is_collection_paused = models.BooleanField(default=False)
+    oldest_unpaid_at = models.DateTimeField(null=True, blank=True)
+    first_paid_at = models.DateTimeField(null=True, blank=True)
+    cancel_at = models.DateTimeField(null=True, blank=True, help_text="A scheduled cancel, however it was asked for.")
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    pending_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    pending_interval = models.CharField(max_length=5, choices=Interval, blank=True)
+    pending_at = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(editable=False)
+    updated_at = models.DateTimeField(editable=False)
+
+    objects: ClassVar[SubscriptionManager] = SubscriptionManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(trial_plan=None, trial_start=None, trial_end=None)
+                | Q(trial_plan__isnull=False, trial_start__isnull=False, trial_end__gt=F("trial_start")),
+                name="subscription_trial_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(comp_plan=None, comp_start=None, comp_end=None)
+                | Q(comp_plan__isnull=False, comp_start__isnull=False, comp_end__gt=F("comp_start"))
+                & ~Q(comp_reason=""),
+                name="subscription_comp_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(runs_override=None, runs_override_end=None)
+                | Q(runs_override__isnull=False, runs_override_end__isnull=False),
+                name="subscription_override_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(paid_plan=None)
+                | Q(paid_start__isnull=False, paid_end__gt=F("paid_start"), paid_anchor__isnull=False)
+                & ~Q(stripe_status="")
+                & ~Q(paid_interval=""),
+                name="subscription_paid_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(pending_plan=None, pending_at=None) | Q(pending_plan__isnull=False, pending_at__isnull=False),
+                name="subscription_pending_is_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Subscription of {self.workspace_id}"
+
+    @transaction.atomic(savepoint=False)
+    def change(self, *, cause: str, now: datetime, actor: User | None = None, **facts: Any) -> None:
+        """Write facts, and the line of history that no later write could make (invariant 16)."""
+        before = self.facts()
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.updated_at = now
+        self.save(update_fields=[*facts, "updated_at"])
+        self.append_history(cause=cause, before=before, now=now, actor=actor)
+
+    def append_history(
+        self, *, cause: str, before: dict[str, Any], now: datetime, actor: User | None = None
+    ) -> "SubscriptionChange":
+        price = self.paid_price if self.stripe_status in SubscriptionChange.EARNING else None
+        return SubscriptionChange.objects.create(
+            subscription=self,
+            at=now,
+            cause=cause,
+            actor=actor,
+            before=before,
+            after=self.facts(),
+            monthly_amount=price.monthly_amount if price else 0,
+            currency=price.currency if price else "",
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Every fact by column name, as history keeps it."""
+        left_out = {"id", "workspace_id", "created_at", "updated_at"}
+        return {f.attname: getattr(self, f.attname) for f in self._meta.concrete_fields if f.attname not in left_out}
+
+
+class SubscriptionChange(models.Model):
+    """Append-only: what a write to a Subscription changed. A past entitlement and MRR are read from here."""
+
+    CREATED, TRIAL, COMP, OVERRIDE, STRIPE = "created", "trial", "comp", "override", "stripe"
+    # Stripe's words for a subscription whose price counts towards monthly recurring revenue.
+    EARNING = frozenset({"active", "past_due"})
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="changes", db_index=False)
+    at = models.DateTimeField()
+    cause = models.CharField(max_length=40)
+    actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    before = models.JSONField(encoder=DjangoJSONEncoder)
+    after = models.JSONField(encoder=DjangoJSONEncoder)
+    monthly_amount = models.PositiveIntegerField(help_text="Minor units a month after the change.")
+    currency = models.CharField(max_length=3, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["subscription", "-id"], name="change_by_subscription"),
+            models.Index(fields=["at"], name="change_by_instant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cause} at {self.at}"
+
+
+class TrialUse(models.Model):
+    """That the one trial was used: by a user, in a workspace, or with an address (`User.person_hash`).
+
+    The lines stay when the account goes (invariant 11).
+    """
+
+    USER, WORKSPACE, ADDRESS = "user", "workspace", "address"
+
+    kind = models.CharField(max_length=10)
+    subject = models.CharField(max_length=64)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "subject"], name="trial_used_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at}"
+
+
+class AuditEntry(models.Model):
+    """Append-only: what staff, or a command in their hands, did; who, when, why, before, after."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    at = models.DateTimeField()
+    actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    action = models.CharField(max_length=60)
+    workspace = models.ForeignKey(
+        Workspace, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    target = models.CharField(max_length=100, help_text="What it was done to, as model:id.")
+    reason = models.CharField(max_length=200)
+    before = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    after = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "audit entries"
+        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="audit_by_workspace")]
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.target}"

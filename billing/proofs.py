@@ -1,0 +1,154 @@
+"""Statements that find nothing while the books are right: what `check_billing` runs over the whole database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from billing.models import AuditEntry
+
+
+@dataclass(frozen=True)
+class Proof:
+    """`sql` selects `(id, sentence)` rows for what is off; a proof that holds selects none."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    proof: str
+    id: str
+    sentence: str
+
+
+#: Invariants 1 and 2, over counters, grants, ledger and history; sessions add what concerns their runs.
+PROOFS: list[Proof] = [
+    Proof(
+        "period counter equals its ledger lines",
+        """
+        SELECT b.id, format('used is %s, the ledger says %s', b.used, coalesce(l.used, 0))
+        FROM billing_usageperiod b
+        LEFT JOIN (SELECT period_id, -sum(quantity) AS used FROM billing_ledgerentry
+                   WHERE period_id IS NOT NULL GROUP BY period_id) l ON l.period_id = b.id
+        WHERE b.used <> coalesce(l.used, 0)
+        """,
+    ),
+    Proof(
+        "grant counter equals its ledger lines",
+        """
+        SELECT g.id, format('%s of %s are left, the ledger says %s', g.quantity - g.used, g.quantity, coalesce(l.rest, 0))
+        FROM billing_creditgrant g
+        LEFT JOIN (SELECT grant_id, sum(quantity) AS rest FROM billing_ledgerentry
+                   WHERE grant_id IS NOT NULL GROUP BY grant_id) l ON l.grant_id = g.id
+        WHERE g.quantity - g.used <> coalesce(l.rest, 0)
+        """,
+    ),
+    Proof(
+        "no run was granted beyond the limit",
+        """
+        SELECT id, format('run %s was granted with a balance of %s', run_id, balance)
+        FROM billing_ledgerentry WHERE kind = 'consume' AND balance < 0
+        """,
+    ),
+    Proof(
+        "a run is consumed once and returned at most once",
+        """
+        SELECT run_id, format('%s consume lines and %s refund lines',
+            count(*) FILTER (WHERE kind = 'consume'), count(*) FILTER (WHERE kind = 'refund'))
+        FROM billing_ledgerentry WHERE run_id IS NOT NULL GROUP BY run_id
+        HAVING count(*) FILTER (WHERE kind = 'consume') <> 1 OR count(*) FILTER (WHERE kind = 'refund') > 1
+            OR (count(*) FILTER (WHERE kind = 'refund') = 1 AND sum(quantity) <> 0)
+        """,
+    ),
+    Proof(
+        "a ledger line belongs to its bucket's workspace",
+        """
+        SELECT l.id, 'the bucket is another workspace''s' FROM billing_ledgerentry l
+        LEFT JOIN billing_usageperiod b ON b.id = l.period_id
+        LEFT JOIN billing_creditgrant g ON g.id = l.grant_id
+        WHERE l.workspace_id <> coalesce(b.workspace_id, g.workspace_id)
+        """,
+    ),
+    Proof(
+        "every workspace has a subscription",
+        """
+        SELECT w.id, 'no subscription' FROM accounts_workspace w
+        LEFT JOIN billing_subscription s ON s.workspace_id = w.id WHERE s.id IS NULL
+        """,
+    ),
+    Proof(
+        "a subscription is as its history says",
+        """
+        SELECT s.id, 'the row was written without a line of history'
+        FROM billing_subscription s
+        LEFT JOIN LATERAL (SELECT after FROM billing_subscriptionchange c
+                           WHERE c.subscription_id = s.id ORDER BY c.id DESC LIMIT 1) c ON true
+        WHERE c.after IS NULL
+           OR c.after ->> 'stripe_status' IS DISTINCT FROM s.stripe_status
+           OR (c.after ->> 'base_plan_id')::uuid IS DISTINCT FROM s.base_plan_id
+           OR (c.after ->> 'trial_plan_id')::uuid IS DISTINCT FROM s.trial_plan_id
+           OR (c.after ->> 'comp_plan_id')::uuid IS DISTINCT FROM s.comp_plan_id
+           OR (c.after ->> 'paid_plan_id')::uuid IS DISTINCT FROM s.paid_plan_id
+           OR (c.after ->> 'runs_override')::int IS DISTINCT FROM s.runs_override
+        """,
+    ),
+]
+
+
+@transaction.atomic
+def find() -> list[Finding]:
+    """Run every proof on one snapshot, a statement each."""
+    findings = []
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for proof in PROOFS:
+            cursor.execute(proof.sql)
+            findings += [Finding(proof.name, str(id), sentence) for id, sentence in cursor.fetchall()]
+    return findings
+
+
+@transaction.atomic
+def repair(*, reason: str, now: datetime) -> int:
+    """Set every counter to what its ledger lines add up to, with an audit entry each; the number of counters mended."""
+    with connection.cursor() as cursor:
+        # Nobody consumes or returns meanwhile, so that no line comes between the sum and the counter.
+        cursor.execute("LOCK TABLE billing_usageperiod, billing_creditgrant IN SHARE ROW EXCLUSIVE MODE")
+        mended = []
+        for sql in (_REPAIR_PERIODS, _REPAIR_GRANTS):
+            cursor.execute(sql)
+            mended += cursor.fetchall()
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
+            at=now,
+            action="repair counter",
+            workspace_id=workspace,
+            target=f"{model}:{id}",
+            reason=reason,
+            before={"used": before},
+            after={"used": after},
+        )
+        for model, id, workspace, before, after in mended
+    )
+    return len(mended)
+
+
+_REPAIR_PERIODS = """
+WITH truth AS (
+    SELECT b.id, b.used AS before, coalesce(-sum(l.quantity), 0) AS after
+    FROM billing_usageperiod b LEFT JOIN billing_ledgerentry l ON l.period_id = b.id GROUP BY b.id
+)
+UPDATE billing_usageperiod b SET used = truth.after FROM truth
+WHERE b.id = truth.id AND truth.before <> truth.after
+RETURNING 'usageperiod', b.id, b.workspace_id, truth.before, b.used
+"""
+_REPAIR_GRANTS = """
+WITH truth AS (
+    SELECT g.id, g.used AS before, g.quantity - coalesce(sum(l.quantity), 0) AS after
+    FROM billing_creditgrant g LEFT JOIN billing_ledgerentry l ON l.grant_id = g.id GROUP BY g.id
+)
+UPDATE billing_creditgrant g SET used = truth.after FROM truth
+WHERE g.id = truth.id AND truth.before <> truth.after
+RETURNING 'creditgrant', g.id, g.workspace_id, truth.before, g.used
+"""

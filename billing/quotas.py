@@ -1,0 +1,415 @@
+"""Runs are consumed and returned here, each with its ledger line, exactly.
+
+The counter is kept by one conditional statement in the caller's transaction: it adds where the
+sum stays within the limit, and a row that does not come back means no. Nothing is read, compared
+and saved; no workspace is locked; of k units left, exactly k are granted, whoever asks at once.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from accounts.errors import Problem
+from accounts.models import User
+from billing.entitlements import Entitlement, entitlement
+from billing.models import CreditGrant, LedgerEntry, Plan, Source, Subscription, UsagePeriod
+
+# A unit that comes back to a bucket that has ended is a credit for this long.
+RETURNED_FOR = timedelta(days=30)
+
+
+class Metric(StrEnum):
+    RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The counter of the present period as it stood when it was read."""
+
+    id: uuid.UUID
+    plan_id: uuid.UUID
+    runs_limit: int | None
+    used: int
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a workspace may still start: of the period (`left`), of credits, and of both (`remaining`); None: no limit."""
+
+    subscription: Subscription
+    entitlement: Entitlement
+    bucket: Bucket | None
+    credits: int
+
+    @property
+    def used(self) -> int:
+        return self.bucket.used if self.bucket else 0
+
+    @property
+    def limit(self) -> int | None:
+        if self.bucket is None:
+            return self.entitlement.limit(self.entitlement.plan.pk, self.entitlement.plan.runs_limit)
+        return self.entitlement.limit(self.bucket.plan_id, self.bucket.runs_limit)
+
+    @property
+    def left(self) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.used)
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.left is None else self.left + self.credits
+
+    def headers(self) -> dict[str, str]:
+        """X-Quota-*: the limit and the rest in runs, the reset in Unix seconds."""
+        return {
+            "X-Quota-Limit": "unlimited" if self.limit is None else str(self.limit),
+            "X-Quota-Remaining": "unlimited" if self.remaining is None else str(self.remaining),
+            "X-Quota-Reset": str(int(self.entitlement.period.end.timestamp())),
+        }
+
+
+class Refused(Problem):
+    """402: the plan does not allow it. Carries what a client needs to explain it and to offer the way on."""
+
+    status_code = 402
+
+    def __init__(self, detail: str, code: str, quota: Quota) -> None:
+        held = quota.entitlement
+        super().__init__(
+            detail,
+            code,
+            headers=quota.headers(),
+            subscription={
+                "plan": held.plan.slug,
+                "status": status_of(quota.subscription, held),
+                "monthly_runs": quota.used,
+                "monthly_runs_limit": quota.limit,
+                "resets_at": held.period.end,
+            },
+            upgrade_url=f"{settings.SITE_URL}/billing/",
+        )
+
+
+class QuotaExceeded(Refused):
+    """The period's runs and all credits are spent. Names plan, number, period and reset in words."""
+
+    def __init__(self, quota: Quota) -> None:
+        held = quota.entitlement
+        super().__init__(
+            f"You have used all {quota.limit:,} runs of the {short_name(held.plan)} plan {_period_in_words(held)}. "
+            f"{_reset_in_words(held)}; a larger plan gives you more now.",
+            "quota_exceeded",
+            quota,
+        )
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """A unit that was taken: what is left now, and until when it returns to its own bucket."""
+
+    quota: Quota
+    bucket_ends_at: datetime | None
+
+
+def quota_for(subscription: Subscription, *, now: datetime) -> Quota:
+    """What the workspace may still start at `now`; one statement, or none where the request has read the counters."""
+    held = entitlement(subscription, now)
+    counters, credits = subscription.__dict__.get("counters_read") or _read_counters(subscription, now)
+    start = held.period.start.timestamp()
+    bucket = next(
+        (
+            Bucket(uuid.UUID(id), uuid.UUID(plan_id), limit, used)
+            for id, source, starts_at, plan_id, limit, used in counters
+            if source == held.bucket_source and float(starts_at) == start
+        ),
+        None,
+    )
+    return Quota(subscription, held, bucket, credits)
+
+
+#: What `quota_for` needs of a workspace `w` at `now`: its live buckets as JSON rows, and the sum of its credits.
+COUNTERS = (
+    """(SELECT json_agg(json_build_array(
+            b.id, b.source, extract(epoch FROM b.starts_at), b.plan_id, b.runs_limit, b.used))
+        FROM billing_usageperiod b WHERE b.workspace_id = w.id AND b.ends_at > %(now)s)""",
+    """(SELECT coalesce(sum(g.quantity - g.used), 0)::int FROM billing_creditgrant g
+        WHERE g.workspace_id = w.id AND g.used < g.quantity AND (g.expires_at IS NULL OR g.expires_at > %(now)s))""",
+)
+
+
+def remember_counters(subscription: Subscription, counters: Sequence[Any] | None, credits: int) -> None:
+    """Keep what the authenticating statement read, so that a request reads no counter twice."""
+    subscription.__dict__["counters_read"] = (counters or [], credits)
+
+
+def forget_counters(subscription: Subscription) -> None:
+    subscription.__dict__.pop("counters_read", None)
+
+
+def consume(subscription: Subscription, *, run_id: uuid.UUID, now: datetime, n: int = 1) -> Consumed:
+    """Take n units for a run, or raise QuotaExceeded. Call inside the transaction that makes the run.
+
+    The period's own units go first, then credits: the earliest to expire, given before bought.
+    """
+    quota = quota_for(subscription, now=now)
+    if quota.bucket is None:
+        _open_bucket(quota)
+    consumed = _consume_period(quota, run_id, n, now) or _consume_grant(quota, run_id, n, now)
+    if consumed is None:
+        forget_counters(subscription)
+        raise QuotaExceeded(quota_for(subscription, now=now))
+    return consumed
+
+
+@transaction.atomic
+def refund(*, run_id: uuid.UUID, now: datetime) -> bool:
+    """Give a run's unit back to the very bucket that it came from, once; False when there is nothing to give back.
+
+    A bucket that has ended takes nothing back: the unit becomes a credit of one run for 30 days.
+    """
+    # Of any number of refunds of one run, all but the first wait here and then see its line.
+    line = LedgerEntry.objects.select_for_update().filter(run_id=run_id, kind=LedgerEntry.Kind.CONSUME).first()
+    if line is None or LedgerEntry.objects.filter(run_id=run_id, kind=LedgerEntry.Kind.REFUND).exists():
+        return False
+    parameters = {
+        "workspace": line.workspace_id,
+        "period": line.period_id,
+        "grant": line.grant_id,
+        "limit": _limit_of_bucket(line, now),
+        "n": -line.quantity,
+        "run": run_id,
+        "now": now,
+    }
+    if _one(_REFUND_PERIOD if line.period_id else _REFUND_GRANT, parameters) is None:
+        _return_as_credit(line, now)
+    return True
+
+
+def give(
+    subscription: Subscription,
+    *,
+    quantity: int,
+    kind: CreditGrant.Kind,
+    reason: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+    by: User | None = None,
+) -> CreditGrant:
+    """Grant runs beside the plan, with the ledger line that says so."""
+    with transaction.atomic():
+        grant = CreditGrant.objects.create(
+            workspace_id=subscription.workspace_id,
+            kind=kind,
+            quantity=quantity,
+            expires_at=expires_at,
+            reason=reason,
+            created_at=now,
+            created_by=by,
+        )
+        LedgerEntry.objects.create(
+            workspace_id=subscription.workspace_id,
+            kind=LedgerEntry.Kind.GRANT,
+            quantity=quantity,
+            grant=grant,
+            balance=quantity,
+            created_at=now,
+        )
+    return grant
+
+
+def short_name(plan: Plan) -> str:
+    """How a sentence names a plan: Free for AI-Manus FREE."""
+    name = plan.name.removeprefix("AI-Manus ")
+    return name.capitalize() if name.isupper() else name
+
+
+def status_of(subscription: Subscription, held: Entitlement) -> str:
+    match held.source:
+        case Source.TRIAL:
+            return "trialing"
+        case Source.PAID:
+            return subscription.stripe_status
+        case _:
+            return "active"
+
+
+def day_in_words(day: datetime) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def _period_in_words(held: Entitlement) -> str:
+    if held.source == Source.FREE:
+        return f"for {held.period.start:%B}"
+    if held.source == Source.TRIAL:
+        return "for the trial"
+    return f"for the period from {day_in_words(held.period.start)}"
+
+
+def _reset_in_words(held: Entitlement) -> str:
+    if held.source == Source.TRIAL:
+        return f"The trial ends on {day_in_words(held.period.end)}"
+    return f"They reset on {day_in_words(held.period.end)}"
+
+
+def _read_counters(subscription: Subscription, now: datetime) -> tuple[Sequence[Any], int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(COUNTERS)} FROM (SELECT %(workspace)s::uuid AS id) w",
+            {"workspace": subscription.workspace_id, "now": now},
+        )
+        counters, credits = cursor.fetchone()
+    return counters or [], credits
+
+
+def _limit_of_bucket(line: LedgerEntry, now: datetime) -> int | None:
+    """The limit by which a refund's balance is written: the entitlement's while the bucket is the present one."""
+    if line.period_id is None:
+        return None
+    bucket = UsagePeriod.objects.get(pk=line.period_id)
+    held = entitlement(Subscription.objects.with_plans().get(workspace=line.workspace_id), now)
+    if (held.bucket_source, held.period.start) == (bucket.source, bucket.starts_at):
+        return held.limit(bucket.plan_id, bucket.runs_limit)
+    return bucket.runs_limit
+
+
+def _open_bucket(quota: Quota) -> None:
+    held = quota.entitlement
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO billing_usageperiod (workspace_id, source, starts_at, ends_at, plan_id, runs_limit, used)
+            VALUES (%s, %s, %s, %s, %s, %s, 0)
+            ON CONFLICT (workspace_id, source, starts_at) DO NOTHING
+            """,
+            [
+                quota.subscription.workspace_id,
+                held.bucket_source,
+                held.period.start,
+                held.period.end,
+                held.plan.pk,
+                held.plan.runs_limit,
+            ],
+        )
+
+
+# Invariant 1. The limit is the entitlement's at this instant, so that the end of an override, a comp
+# or a cap needs no job. LEAST leaves NULL out: an unlimited plan without a cap stays unlimited.
+_MOST = """
+    CASE WHEN %(override)s::int IS NOT NULL THEN %(override)s::int
+    ELSE LEAST(CASE WHEN b.plan_id = %(plan)s THEN b.runs_limit ELSE %(limit)s::int END, %(cap)s::int) END
+"""
+_CONSUME_PERIOD = f"""
+WITH counter AS (
+    UPDATE billing_usageperiod b SET used = b.used + %(n)s
+    WHERE b.workspace_id = %(workspace)s AND b.source = %(source)s AND b.starts_at = %(start)s
+      AND ({_MOST} IS NULL OR b.used + %(n)s <= {_MOST})
+    RETURNING b.id, b.plan_id, b.runs_limit, b.used, b.ends_at, {_MOST} - b.used AS balance
+), line AS (
+    INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, period_id, balance, created_at)
+    SELECT %(workspace)s, 'consume', -%(n)s, %(run)s, id, balance, %(now)s FROM counter
+)
+SELECT id, plan_id, runs_limit, used, ends_at FROM counter
+"""  # noqa: S608  (put together from constants)
+_CONSUME_GRANT = """
+WITH counter AS (
+    UPDATE billing_creditgrant SET used = used + %(n)s
+    WHERE id = (
+        SELECT id FROM billing_creditgrant
+        WHERE workspace_id = %(workspace)s AND used + %(n)s <= quantity
+          AND (expires_at IS NULL OR expires_at > %(now)s)
+        ORDER BY expires_at NULLS LAST, kind = 'bought', id LIMIT 1 FOR UPDATE
+    )
+    RETURNING id, quantity - used AS balance, expires_at
+), line AS (
+    INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, grant_id, balance, created_at)
+    SELECT %(workspace)s, 'consume', -%(n)s, %(run)s, id, balance, %(now)s FROM counter
+)
+SELECT expires_at FROM counter
+"""
+_REFUND_PERIOD = """
+WITH counter AS (
+    UPDATE billing_usageperiod SET used = used - %(n)s WHERE id = %(period)s AND ends_at > %(now)s
+    RETURNING id, used
+)
+INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, period_id, balance, created_at)
+SELECT %(workspace)s, 'refund', %(n)s, %(run)s, id, %(limit)s::int - used, %(now)s FROM counter RETURNING id
+"""
+_REFUND_GRANT = """
+WITH counter AS (
+    UPDATE billing_creditgrant SET used = used - %(n)s
+    WHERE id = %(grant)s AND (expires_at IS NULL OR expires_at > %(now)s)
+    RETURNING id, quantity - used AS balance
+)
+INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, grant_id, balance, created_at)
+SELECT %(workspace)s, 'refund', %(n)s, %(run)s, id, balance, %(now)s FROM counter RETURNING id
+"""
+
+
+def _consume_period(quota: Quota, run_id: uuid.UUID, n: int, now: datetime) -> Consumed | None:
+    held = quota.entitlement
+    row = _one(
+        _CONSUME_PERIOD,
+        {
+            "workspace": quota.subscription.workspace_id,
+            "source": held.bucket_source,
+            "start": held.period.start,
+            "plan": held.plan.pk,
+            "limit": held.plan.runs_limit,
+            "override": held.override,
+            "cap": held.cap,
+            "n": n,
+            "run": run_id,
+            "now": now,
+        },
+    )
+    if row is None:
+        return None
+    *counter, ends_at = row
+    return Consumed(replace(quota, bucket=Bucket(*counter)), ends_at)
+
+
+def _consume_grant(quota: Quota, run_id: uuid.UUID, n: int, now: datetime) -> Consumed | None:
+    parameters = {"workspace": quota.subscription.workspace_id, "n": n, "run": run_id, "now": now}
+    while True:
+        if row := _one(_CONSUME_GRANT, parameters):
+            _, credits = _read_counters(quota.subscription, now)
+            return Consumed(replace(quota, credits=credits), row[0])
+        # The grant that was waited for may have been emptied meanwhile: only when none has
+        # anything left is the answer no. Every further round means that somebody else was served.
+        left = CreditGrant.objects.filter(workspace=quota.subscription.workspace_id, used__lte=F("quantity") - n)
+        if not left.filter(Q(expires_at=None) | Q(expires_at__gt=now)).exists():
+            return None
+
+
+def _return_as_credit(line: LedgerEntry, now: datetime) -> None:
+    grant = CreditGrant.objects.create(
+        workspace_id=line.workspace_id,
+        kind=CreditGrant.Kind.RETURNED,
+        quantity=-line.quantity,
+        expires_at=now + RETURNED_FOR,
+        reason="A run came back after its period had ended.",
+        created_at=now,
+    )
+    LedgerEntry.objects.create(
+        workspace_id=line.workspace_id,
+        kind=LedgerEntry.Kind.REFUND,
+        quantity=-line.quantity,
+        run_id=line.run_id,
+        grant=grant,
+        balance=-line.quantity,
+        created_at=now,
+    )
+
+
+def _one(sql: str, parameters: dict[str, Any]) -> Sequence[Any] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        row: Sequence[Any] | None = cursor.fetchone()
+    return row

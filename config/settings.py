@@ -1,0 +1,343 @@
+"""Every setting, read from the environment; production is the default and nothing falls into development."""
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+env = environ.Env()
+
+# A running demo leaves its environment here, so that commands typed beside it reach its database.
+DEMO_ENV = BASE_DIR / ".data" / "demo.env"
+if "SECRET_KEY" not in env and DEMO_ENV.exists():
+    environ.Env.read_env(DEMO_ENV, overwrite=False)
+
+
+def required(name: str, purpose: str) -> str:
+    """The variable's value. Raises ImproperlyConfigured, which every command shows, when it is unset or empty."""
+    value: str = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: {purpose}. See .env.example, or run `make demo`.")
+    return value
+
+
+def either(name: str, default: Any) -> Any:
+    """An on/off word. Anything else is refused, so that a typing error never switches a guard off."""
+    word = env.str(name, default="").strip().lower()
+    if word in ("on", "true", "yes", "1"):
+        return True
+    if word in ("off", "false", "no", "0"):
+        return False
+    if word:
+        raise ImproperlyConfigured(f"{name} is {word!r}: say on or off.")
+    return default
+
+
+DEBUG = either("DEBUG", False)
+SECRET_KEY = required("SECRET_KEY", "it signs sessions and links")
+DATABASE_URL = required("DATABASE_URL", "it names the PostgreSQL database")
+if DEBUG:
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+    SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
+    EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")
+else:
+    required("ALLOWED_HOSTS", "it lists the host names that are answered")
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+    SITE_URL = required("SITE_URL", "links in mails and answers begin with it")
+    EMAIL_URL = required("EMAIL_URL", "mails leave through it")
+    if not SITE_URL.startswith("https://"):
+        raise ImproperlyConfigured("SITE_URL must begin with https:// in production.")
+SITE_URL = SITE_URL.rstrip("/")
+
+# Applications and middleware
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "procrastinate.contrib.django",
+    "accounts",
+    "billing",
+    "sessions_app",
+]
+
+MIDDLEWARE = [
+    "accounts.middleware.RequestIdMiddleware",
+    "accounts.middleware.HostMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Database. Statements are bound by the server and prepared once a connection: planning the
+# joined read that opens every request costs more than running it. Behind a pooler that shares
+# connections between transactions, set DATABASE_PREPARE=off.
+
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+if "postgresql" not in DATABASES["default"].get("ENGINE", ""):
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host/name.")
+DATABASES["default"].update(
+    ENGINE="django.db.backends.postgresql",
+    CONN_MAX_AGE=env.int("CONN_MAX_AGE", default=600),
+)
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    server_side_binding=True,
+    prepare_threshold=3 if either("DATABASE_PREPARE", True) else None,
+    connect_timeout=5,
+    application_name="ai-manus",
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Cache: Redis when there is one. Without it the database serves, and signed-in requests are not throttled.
+
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+
+# People
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "fullname")},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+PASSWORD_RESET_TIMEOUT = timedelta(hours=24).total_seconds()
+EMAIL_VERIFICATION_TIMEOUT = timedelta(days=3)
+TRIAL_REQUIRES_VERIFIED_EMAIL = either("TRIAL_REQUIRES_VERIFIED_EMAIL", not DEBUG)
+
+# The key of hashes that must outlive an account. Set it apart before SECRET_KEY is ever changed.
+ADDRESS_HASH_KEY = env.str("ADDRESS_HASH_KEY", default=SECRET_KEY)
+
+# Tokens: "kid:secret" pairs; the first signs, all verify.
+
+ACCESS_TOKEN_LIFETIME = timedelta(minutes=30)
+REFRESH_TOKEN_LIFETIME = timedelta(days=7)
+JWT_ALGORITHM = "HS256"
+JWT_ISSUER = SITE_URL
+JWT_AUDIENCE = "ai-manus-api"
+
+
+def signing_keys() -> dict[str, str]:
+    pairs = env.list("JWT_SIGNING_KEYS", default=[f"default:{SECRET_KEY}"] if DEBUG else [])
+    if not pairs:
+        required("JWT_SIGNING_KEYS", "it signs access tokens, as kid:secret, the newest first")
+    keys: dict[str, str] = {}
+    for pair in pairs:
+        kid, _, secret = pair.partition(":")
+        if not kid or len(secret) < 32:
+            raise ImproperlyConfigured(
+                f"JWT_SIGNING_KEYS: the entry {kid or '(unnamed)'} must be kid:secret with 32 characters or more."
+            )
+        keys[kid] = secret
+    return keys
+
+
+JWT_SIGNING_KEYS = signing_keys()
+SIMPLE_JWT = {
+    "ALGORITHM": JWT_ALGORITHM,
+    "SIGNING_KEY": next(iter(JWT_SIGNING_KEYS.values())),
+    "AUDIENCE": JWT_AUDIENCE,
+    "ISSUER": JWT_ISSUER,
+    "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
+    "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
+    "TOKEN_TYPE_CLAIM": "typ",
+    "USER_ID_CLAIM": "sub",
+}
+
+# Who may call from where
+
+RATE_LIMITS = either("RATE_LIMITS", True)
+if not RATE_LIMITS and not DEBUG:
+    raise ImproperlyConfigured("RATE_LIMITS=off is refused in production.")
+TRUSTED_PROXIES = [ipaddress.ip_network(cidr, strict=False) for cidr in env.list("TRUSTED_PROXIES", default=[])]
+ALLOWED_REDIRECT_ORIGINS = env.list("ALLOWED_REDIRECT_ORIGINS", default=[])
+
+CORS_URLS_REGEX = r"^/api/(?!v1/billing/webhook)"
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "last-event-id", "x-workspace"]
+CORS_EXPOSE_HEADERS = [
+    "X-Quota-Limit",
+    "X-Quota-Remaining",
+    "X-Quota-Reset",
+    "Idempotent-Replayed",
+    "X-Request-ID",
+    "Retry-After",
+]
+
+# API
+
+MAX_BODY_BYTES = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["accounts.parsers.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "accounts.openapi.Schema",
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.WorkspaceThrottle"] if REDIS_URL and RATE_LIMITS else [],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_VERSIONING_CLASS": None,
+    "EXCEPTION_HANDLER": "accounts.errors.answer",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AI-Manus",
+    "DESCRIPTION": "Accounts, plans and metered agent sessions.",
+    "VERSION": VERSION,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+}
+
+# Jobs: a row in the transaction that wants the effect, carried out by `manage.py procrastinate worker`.
+
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
+PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful"}
+
+# Agent sessions
+
+AGENT = env.str("AGENT", default="sessions_app.agents.BuiltInAgent")
+AGENT_STEP_SECONDS = env.float("AGENT_STEP_SECONDS", default=0.4)
+RUN_START_TIMEOUT = timedelta(seconds=env.int("RUN_START_TIMEOUT", default=600))
+
+# Mail
+
+
+def mailer(url: str) -> dict[str, Any]:
+    """A MAILERS entry from EMAIL_URL; django-environ still speaks in the settings that MAILERS replaced."""
+    old = env.email_url_config(url)
+    new: dict[str, Any] = {"BACKEND": old["EMAIL_BACKEND"]}
+    if new["BACKEND"].endswith("smtp.EmailBackend"):
+        new["OPTIONS"] = {
+            "host": old["EMAIL_HOST"],
+            "port": old["EMAIL_PORT"] or 587,
+            "username": old["EMAIL_HOST_USER"],
+            "password": old["EMAIL_HOST_PASSWORD"],
+            "use_tls": old.get("EMAIL_USE_TLS", False),
+            "use_ssl": old.get("EMAIL_USE_SSL", False),
+            "timeout": 10,
+        }
+    elif new["BACKEND"].endswith("filebased.EmailBackend"):
+        new["OPTIONS"] = {"file_path": old["EMAIL_FILE_PATH"]}
+    return new
+
+
+MAILERS = {"default": mailer(EMAIL_URL)}
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="AI-Manus <no-reply@example.com>")
+
+# Time: in UTC throughout. The offset file moves the domain's clock in the demo and in tests.
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+CLOCK_OFFSET_FILE = env.str("CLOCK_OFFSET_FILE", default="")
+if CLOCK_OFFSET_FILE and not DEBUG:
+    raise ImproperlyConfigured("CLOCK_OFFSET_FILE moves the clock and is refused in production.")
+
+# Static files
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / ".data" / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# Security
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SECURE_SSL_REDIRECT = not DEBUG
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 0 if DEBUG else int(timedelta(days=365).total_seconds())
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+SECURE_CSP = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "font-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+
+# Logging: to standard error, one line an event, without bodies, tokens or addresses.
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True, "level": "INFO"},
+        "procrastinate": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,144 @@
+"""The endpoints under /api/v1/sessions and /api/v1/agent."""
+
+import uuid
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api import body_of
+from accounts.idempotency import idempotent
+from accounts.pagination import CursorPages
+from accounts.roles import Act, RoleAllows, WorkspaceIsOpen
+from billing.permissions import HasQuota
+from billing.quotas import Metric
+from sessions_app import lifecycle
+from sessions_app.models import Run, Session
+from sessions_app.serializers import (
+    EventsQuerySerializer,
+    EventsSerializer,
+    ExecutedSerializer,
+    ExecuteSerializer,
+    OpenSessionSerializer,
+    SessionSerializer,
+    SessionsQuerySerializer,
+)
+
+EVENTS_AT_ONCE = 500
+# A list shows the latest runs of each session; the session itself shows all.
+RUNS_IN_LIST = 20
+
+
+class SessionPages(CursorPages):
+    ordering = ("-last_activity_at", "-id")
+
+
+class SessionsPermissions(APIView):
+    permission_classes = (IsAuthenticated, RoleAllows, WorkspaceIsOpen)
+    act = Act.RUN
+
+
+class Sessions(SessionsPermissions, ListAPIView[Session]):
+    permission_classes = (*SessionsPermissions.permission_classes, HasQuota)
+    quota = Metric.RUNS
+    serializer_class = SessionSerializer
+    pagination_class = SessionPages
+
+    def is_prepaid(self, request: Request) -> bool:
+        return False
+
+    def get_queryset(self) -> QuerySet[Session]:
+        query = SessionsQuerySerializer(data=self.request.query_params)
+        query.is_valid(raise_exception=True)
+        latest = Prefetch("runs", Run.objects.order_by("-id")[:RUNS_IN_LIST])
+        sessions = Session.objects.filter(workspace=self.request.auth.workspace, deleted_at=None)
+        return sessions.filter(**query.validated_data).prefetch_related(latest)
+
+    @extend_schema(parameters=[SessionsQuerySerializer])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The workspace's sessions, the newest activity first, each with its latest runs."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=OpenSessionSerializer, responses={201: SessionSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Open a session, which costs one run; with a prompt the run starts."""
+        session, run, quota = lifecycle.open_session(request.auth, **body_of(OpenSessionSerializer, request))
+        return Response(
+            shape_of(session, [run]), status=status.HTTP_201_CREATED, headers=quota.headers()
+        )
+
+
+class SessionDetail(SessionsPermissions):
+    @extend_schema(responses=SessionSerializer)
+    def get(self, request: Request, session_id: uuid.UUID) -> Response:
+        """A session with all its runs."""
+        session = lifecycle.find(request.auth, session_id)
+        return Response(shape_of(session, list(session.runs.order_by("-id"))))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, session_id: uuid.UUID) -> Response:
+        """Stop the session's runs and remove it."""
+        lifecycle.delete(lifecycle.find_own(request.auth, session_id), now=request.auth.now)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class StopSession(SessionsPermissions):
+    @extend_schema(request=None, responses=SessionSerializer)
+    def post(self, request: Request, session_id: uuid.UUID) -> Response:
+        """Stop what is queued, which costs nothing then, or running, which stays charged."""
+        session = lifecycle.stop(lifecycle.find_own(request.auth, session_id), now=request.auth.now)
+        return Response(shape_of(session, list(session.runs.order_by("-id"))))
+
+
+class Events(SessionsPermissions):
+    @extend_schema(parameters=[EventsQuerySerializer], responses=EventsSerializer)
+    def get(self, request: Request, session_id: uuid.UUID) -> Response:
+        """What the session's runs have reported, in order."""
+        query = EventsQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        session = lifecycle.find(request.auth, session_id)
+        after = query.validated_data.get("after")
+        events = session.events.order_by("id")
+        if after is not None:
+            events = events.filter(id__gt=after)
+        shown = list(events[:EVENTS_AT_ONCE])
+        return Response(
+            EventsSerializer({"events": shown, "last_event_id": shown[-1].pk if shown else after}).data
+        )
+
+
+class Execute(SessionsPermissions):
+    permission_classes = (*SessionsPermissions.permission_classes, HasQuota)
+    quota = Metric.RUNS
+
+    def is_prepaid(self, request: Request) -> bool:
+        # The session may hold a run that was paid for when it was opened.
+        return isinstance(request.data, dict) and bool(request.data.get("session_id"))
+
+    @extend_schema(request=ExecuteSerializer, responses={202: ExecutedSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Run the agent, which costs one run: in a session, or in a new one at no further cost."""
+        body, access = body_of(ExecuteSerializer, request), request.auth
+        if "session_id" in body:
+            session = lifecycle.find_own(access, body["session_id"])
+            run, quota = lifecycle.execute(access, session, prompt=body["prompt"])
+        else:
+            session, run, quota = lifecycle.open_session(access, title="", prompt=body["prompt"])
+        return Response(
+            ExecutedSerializer({"run": run, "session_id": session.pk}).data,
+            status=status.HTTP_202_ACCEPTED,
+            headers=quota.headers(),
+        )
+
+
+def shape_of(session: Session, runs: list[Run]) -> dict[str, Any]:
+    session._prefetched_objects_cache = {"runs": runs}  # type: ignore[attr-defined]  # where prefetch_related puts them
+    return SessionSerializer(session).data

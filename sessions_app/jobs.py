@@ -1,0 +1,77 @@
+"""What the worker does for sessions: carry out runs, and sweep up after workers that died."""
+
+import logging
+import uuid
+from datetime import datetime
+
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError
+from procrastinate import JobContext
+from procrastinate.contrib.django import app
+
+from accounts import clock
+from accounts.jobs import HOUSEKEEPING_QUEUE
+from billing.entitlements import entitlement
+from billing.models import Subscription
+from sessions_app import agents, runs
+from sessions_app.models import FailureKind, Run
+
+log = logging.getLogger(__name__)
+
+# Plans with priority have a queue of their own: the worker that takes only the other one
+# is never busy with them, so nobody starves.
+PRIORITY_QUEUE, STANDARD_QUEUE = "runs_priority", "runs"
+WORKER_SILENT_SECONDS = 30
+PLATFORM_FAILED = "Something failed on our side. The unit was given back; please try again."
+
+
+def hand_to_worker(run: Run, subscription: Subscription, *, now: datetime) -> None:
+    """Enqueue the run in the caller's transaction: before the plans of a smaller priority."""
+    priority = entitlement(subscription, now).plan.job_priority
+    queue = PRIORITY_QUEUE if priority else STANDARD_QUEUE
+    carry_out.configure(queue=queue, priority=priority).defer(run_id=str(run.pk))
+
+
+@app.task(queue=STANDARD_QUEUE)
+def carry_out(*, run_id: str) -> None:
+    """Safe to run twice: only the one that finds the run queued, and holds it, carries it out."""
+    with runs.held(uuid.UUID(run_id)) as is_mine:
+        run = runs.start(uuid.UUID(run_id), now=clock.now()) if is_mine else None
+        if run is not None:
+            _carry_out(run)
+
+
+def _carry_out(run: Run) -> None:
+    task = agents.Task(session_id=str(run.session_id), run_id=str(run.pk), prompt=run.prompt)
+    is_waiting = False
+    try:
+        for emission in agents.agent().run(task):
+            if not runs.report(run, emission, now=clock.now()):
+                log.info("Run %s was stopped while running.", run.pk)
+                return
+            is_waiting = emission.asks
+    except agents.AgentFailure as failure:
+        runs.fail(run.pk, failure.kind, str(failure), now=clock.now())
+    except (OperationalError, InterfaceError):
+        # Without the database nothing can be written of this run; the sweeper will find it abandoned.
+        raise
+    except Exception:
+        # An agent is foreign code: whatever it trips over, its run must end and its unit go back.
+        log.exception("Run %s failed on our side.", run.pk)
+        runs.fail(run.pk, FailureKind.PLATFORM, PLATFORM_FAILED, now=clock.now())
+    else:
+        runs.succeed(run, now=clock.now(), is_waiting=is_waiting)
+
+
+@app.periodic(cron="* * * * * */15")
+@app.task(queue=HOUSEKEEPING_QUEUE, priority=100, pass_context=True)
+async def sweep(context: JobContext, timestamp: int) -> None:
+    """Every 15 seconds: end abandoned runs, give back what was not started, free what a dead worker left."""
+    swept = await sync_to_async(runs.sweep)(now=clock.now())
+    if any(swept.values()):
+        log.warning("Swept runs: %s", ", ".join(f"{count} {kind}" for kind, count in swept.items() if count))
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=WORKER_SILENT_SECONDS):
+        # Every job here is safe to run twice; a run that had begun is not queued any more and stays ended.
+        log.warning("Job %s (%s) was left by a dead worker and is taken up again.", job.id, job.task_name)
+        await manager.retry_job(job)
