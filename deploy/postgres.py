@@ -144,7 +144,7 @@ class Cluster:
 
     def execute(self, statement: str | sql.Composed) -> list[tuple[Any, ...]]:
         """Runs one statement as the superuser, outside a transaction."""
-        query = sql.SQL(statement) if isinstance(statement, str) else statement  # type: ignore[arg-type]
+        query = sql.SQL(statement) if isinstance(statement, str) else statement
         with psycopg.connect(self.url("postgres", SUPERUSER), autocommit=True) as connection:
             cursor = connection.execute(query)
             return cursor.fetchall() if cursor.description else []

@@ -19,7 +19,6 @@ def main() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=1)
-    call_command("createcachetable")
     call_command("sync_plans")
     call_command("seed_demo", password=os.environ["DEMO_PASSWORD"])
 

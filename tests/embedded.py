@@ -170,7 +170,6 @@ def template(cluster: Cluster) -> str:
             cluster.drop_database(old)
         with building(cluster, migrated, "template0") as name:
             manage("migrate", url=cluster.url(name))
-            manage("createcachetable", url=cluster.url(name))
     with building(cluster, ready, migrated) as name:
         manage("sync_plans", url=cluster.url(name))
         keep_pristine(cluster.url(name, SUPERUSER))
