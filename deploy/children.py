@@ -22,6 +22,8 @@ class Child:
     log: Path
     environment: dict[str, str]
     folder: Path
+    # What the system sends it when the launcher is killed.
+    death_signal: str = "TERM"
     process: "subprocess.Popen[bytes] | None" = field(default=None, init=False, repr=False)
     bytes_read: int = field(default=0, init=False, repr=False)
 
@@ -30,7 +32,7 @@ class Child:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                tethered(self.command),
+                tethered(self.command, self.death_signal),
                 cwd=self.folder,
                 env=self.environment | {"PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,

@@ -131,12 +131,15 @@ class Demo:
     def services(self, environment: dict[str, str]) -> list[Child]:
         worker = ["manage.py", "procrastinate", "worker", "--shutdown-graceful-timeout=5"]
         gunicorn = ["-m", "gunicorn", "config.wsgi:application", "--config=deploy/gunicorn.conf.py"]
-        return [
+        services = [
             self.child("worker", [*worker, "--name=worker", "--concurrency=4"], environment),
             # Takes only runs without priority, so that those never starve.
             self.child("standard", [*worker, "--name=standard", "--queues=runs"], environment),
             self.child("web", [*gunicorn, f"--bind=127.0.0.1:{self.port}"], environment),
         ]
+        # With the launcher PostgreSQL is gone too, and a worker would look for it for half a minute.
+        services[0].death_signal = services[1].death_signal = "KILL"
+        return services
 
     def child(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:
         return Child(
