@@ -111,11 +111,29 @@ class QuotaExceeded(Refused):
 
 
 @dataclass(frozen=True)
+class Making:
+    """How the caller's run comes to be, in the very statement that charges it.
+
+    `sql` is one or more CTEs, of which the last is named `run` and has a column `id`. They select
+    from `counter`, which has the one row `(ends_at)` of the bucket that pays, or none when it is
+    refused; so a run without its charge, or a charge without its run, cannot be.
+    """
+
+    sql: str
+    parameters: dict[str, Any]
+
+    @classmethod
+    def of(cls, run_id: uuid.UUID) -> "Making":
+        """A run that is there already."""
+        return cls("run AS (SELECT %(run)s::uuid AS id FROM counter)", {"run": run_id})
+
+
+@dataclass(frozen=True)
 class Consumed:
-    """A unit that was taken: what is left now, and until when it returns to its own bucket."""
+    """A unit that was taken: what is left now, and the columns of `run` as the caller made it."""
 
     quota: Quota
-    bucket_ends_at: datetime | None
+    run: tuple[Any, ...]
 
 
 def quota_for(subscription: Subscription, *, now: datetime) -> Quota:
@@ -153,15 +171,15 @@ def forget_counters(subscription: Subscription) -> None:
     subscription.__dict__.pop("counters_read", None)
 
 
-def consume(subscription: Subscription, *, run_id: uuid.UUID, now: datetime, n: int = 1) -> Consumed:
-    """Take n units for a run, or raise QuotaExceeded. Call inside the transaction that makes the run.
+def consume(subscription: Subscription, run: Making, *, now: datetime) -> Consumed:
+    """Take one unit for a run, or raise QuotaExceeded. Call inside the transaction that the run belongs to.
 
     The period's own units go first, then credits: the earliest to expire, given before bought.
     """
     quota = quota_for(subscription, now=now)
     if quota.bucket is None:
         _open_bucket(quota)
-    consumed = _consume_period(quota, run_id, n, now) or _consume_grant(quota, run_id, n, now)
+    consumed = _consume_period(quota, run, now) or _consume_grant(quota, run, now)
     if consumed is None:
         forget_counters(subscription)
         raise QuotaExceeded(quota_for(subscription, now=now))
@@ -307,31 +325,30 @@ _MOST = """
 """
 _CONSUME_PERIOD = f"""
 WITH counter AS (
-    UPDATE billing_usageperiod b SET used = b.used + %(n)s
+    UPDATE billing_usageperiod b SET used = b.used + 1
     WHERE b.workspace_id = %(workspace)s AND b.source = %(source)s AND b.starts_at = %(start)s
-      AND ({_MOST} IS NULL OR b.used + %(n)s <= {_MOST})
+      AND ({_MOST} IS NULL OR b.used + 1 <= {_MOST})
     RETURNING b.id, b.plan_id, b.runs_limit, b.used, b.ends_at, {_MOST} - b.used AS balance
-), line AS (
+), {{run}}, line AS (
     INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, period_id, balance, created_at)
-    SELECT %(workspace)s, 'consume', -%(n)s, %(run)s, id, balance, %(now)s FROM counter
+    SELECT %(workspace)s, 'consume', -1, run.id, counter.id, balance, %(now)s FROM counter, run
 )
-SELECT id, plan_id, runs_limit, used, ends_at FROM counter
-"""  # noqa: S608  (put together from constants)
+SELECT counter.id, plan_id, runs_limit, used, run.* FROM counter, run
+"""
 _CONSUME_GRANT = """
 WITH counter AS (
-    UPDATE billing_creditgrant SET used = used + %(n)s
+    UPDATE billing_creditgrant SET used = used + 1
     WHERE id = (
         SELECT id FROM billing_creditgrant
-        WHERE workspace_id = %(workspace)s AND used + %(n)s <= quantity
-          AND (expires_at IS NULL OR expires_at > %(now)s)
+        WHERE workspace_id = %(workspace)s AND used < quantity AND (expires_at IS NULL OR expires_at > %(now)s)
         ORDER BY expires_at NULLS LAST, kind = 'bought', id LIMIT 1 FOR UPDATE
     )
-    RETURNING id, quantity - used AS balance, expires_at
-), line AS (
+    RETURNING id, quantity - used AS balance, coalesce(expires_at, 'infinity') AS ends_at
+), {run}, line AS (
     INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, grant_id, balance, created_at)
-    SELECT %(workspace)s, 'consume', -%(n)s, %(run)s, id, balance, %(now)s FROM counter
+    SELECT %(workspace)s, 'consume', -1, run.id, counter.id, balance, %(now)s FROM counter, run
 )
-SELECT expires_at FROM counter
+SELECT run.* FROM run
 """
 _REFUND_PERIOD = """
 WITH counter AS (
@@ -352,10 +369,10 @@ SELECT %(workspace)s, 'refund', %(n)s, %(run)s, id, balance, %(now)s FROM counte
 """
 
 
-def _consume_period(quota: Quota, run_id: uuid.UUID, n: int, now: datetime) -> Consumed | None:
+def _consume_period(quota: Quota, run: Making, now: datetime) -> Consumed | None:
     held = quota.entitlement
     row = _one(
-        _CONSUME_PERIOD,
+        _CONSUME_PERIOD.format(run=run.sql),
         {
             "workspace": quota.subscription.workspace_id,
             "source": held.bucket_source,
@@ -364,26 +381,25 @@ def _consume_period(quota: Quota, run_id: uuid.UUID, n: int, now: datetime) -> C
             "limit": held.plan.runs_limit,
             "override": held.override,
             "cap": held.cap,
-            "n": n,
-            "run": run_id,
             "now": now,
+            **run.parameters,
         },
     )
     if row is None:
         return None
-    *counter, ends_at = row
-    return Consumed(replace(quota, bucket=Bucket(*counter)), ends_at)
+    return Consumed(replace(quota, bucket=Bucket(*row[:4])), tuple(row[4:]))
 
 
-def _consume_grant(quota: Quota, run_id: uuid.UUID, n: int, now: datetime) -> Consumed | None:
-    parameters = {"workspace": quota.subscription.workspace_id, "n": n, "run": run_id, "now": now}
+def _consume_grant(quota: Quota, run: Making, now: datetime) -> Consumed | None:
+    workspace = quota.subscription.workspace_id
     while True:
-        if row := _one(_CONSUME_GRANT, parameters):
+        row = _one(_CONSUME_GRANT.format(run=run.sql), {"workspace": workspace, "now": now, **run.parameters})
+        if row is not None:
             _, credits = _read_counters(quota.subscription, now)
-            return Consumed(replace(quota, credits=credits), row[0])
+            return Consumed(replace(quota, credits=credits), tuple(row))
         # The grant that was waited for may have been emptied meanwhile: only when none has
         # anything left is the answer no. Every further round means that somebody else was served.
-        left = CreditGrant.objects.filter(workspace=quota.subscription.workspace_id, used__lte=F("quantity") - n)
+        left = CreditGrant.objects.filter(workspace=workspace, used__lt=F("quantity"))
         if not left.filter(Q(expires_at=None) | Q(expires_at__gt=now)).exists():
             return None
 

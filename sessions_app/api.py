@@ -1,12 +1,10 @@
 """The endpoints under /api/v1/sessions and /api/v1/agent."""
 
 import uuid
-from typing import Any
-
 from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.generics import ListAPIView
+from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +26,8 @@ from sessions_app.serializers import (
     OpenSessionSerializer,
     SessionSerializer,
     SessionsQuerySerializer,
+    run_shape,
+    session_shape,
 )
 
 EVENTS_AT_ONCE = 500
@@ -44,7 +44,7 @@ class SessionsPermissions(APIView):
     act = Act.RUN
 
 
-class Sessions(SessionsPermissions, ListAPIView[Session]):
+class Sessions(SessionsPermissions, GenericAPIView[Session]):
     permission_classes = (*SessionsPermissions.permission_classes, HasQuota)
     quota = Metric.RUNS
     serializer_class = SessionSerializer
@@ -61,18 +61,17 @@ class Sessions(SessionsPermissions, ListAPIView[Session]):
         return sessions.filter(**query.validated_data).prefetch_related(latest)
 
     @extend_schema(parameters=[SessionsQuerySerializer])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def get(self, request: Request) -> Response:
         """The workspace's sessions, the newest activity first, each with its latest runs."""
-        return super().get(request, *args, **kwargs)
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response([session_shape(session, session.runs.all()) for session in page or []])
 
     @extend_schema(request=OpenSessionSerializer, responses={201: SessionSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
         """Open a session, which costs one run; with a prompt the run starts."""
         session, run, quota = lifecycle.open_session(request.auth, **body_of(OpenSessionSerializer, request))
-        return Response(
-            shape_of(session, [run]), status=status.HTTP_201_CREATED, headers=quota.headers()
-        )
+        return Response(session_shape(session, [run]), status=status.HTTP_201_CREATED, headers=quota.headers())
 
 
 class SessionDetail(SessionsPermissions):
@@ -80,7 +79,7 @@ class SessionDetail(SessionsPermissions):
     def get(self, request: Request, session_id: uuid.UUID) -> Response:
         """A session with all its runs."""
         session = lifecycle.find(request.auth, session_id)
-        return Response(shape_of(session, list(session.runs.order_by("-id"))))
+        return Response(session_shape(session, session.runs.order_by("-id")))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, session_id: uuid.UUID) -> Response:
@@ -94,7 +93,7 @@ class StopSession(SessionsPermissions):
     def post(self, request: Request, session_id: uuid.UUID) -> Response:
         """Stop what is queued, which costs nothing then, or running, which stays charged."""
         session = lifecycle.stop(lifecycle.find_own(request.auth, session_id), now=request.auth.now)
-        return Response(shape_of(session, list(session.runs.order_by("-id"))))
+        return Response(session_shape(session, session.runs.order_by("-id")))
 
 
 class Events(SessionsPermissions):
@@ -133,12 +132,7 @@ class Execute(SessionsPermissions):
         else:
             session, run, quota = lifecycle.open_session(access, title="", prompt=body["prompt"])
         return Response(
-            ExecutedSerializer({"run": run, "session_id": session.pk}).data,
+            {"run": run_shape(run), "session_id": session.pk},
             status=status.HTTP_202_ACCEPTED,
             headers=quota.headers(),
         )
-
-
-def shape_of(session: Session, runs: list[Run]) -> dict[str, Any]:
-    session._prefetched_objects_cache = {"runs": runs}  # type: ignore[attr-defined]  # where prefetch_related puts them
-    return SessionSerializer(session).data

@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from datetime import datetime
 
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError
@@ -11,8 +10,7 @@ from procrastinate.contrib.django import app
 
 from accounts import clock
 from accounts.jobs import HOUSEKEEPING_QUEUE
-from billing.entitlements import entitlement
-from billing.models import Subscription
+from billing.models import Plan
 from sessions_app import agents, runs
 from sessions_app.models import FailureKind, Run
 
@@ -25,11 +23,10 @@ WORKER_SILENT_SECONDS = 30
 PLATFORM_FAILED = "Something failed on our side. The unit was given back; please try again."
 
 
-def hand_to_worker(run: Run, subscription: Subscription, *, now: datetime) -> None:
-    """Enqueue the run in the caller's transaction: before the plans of a smaller priority."""
-    priority = entitlement(subscription, now).plan.job_priority
-    queue = PRIORITY_QUEUE if priority else STANDARD_QUEUE
-    carry_out.configure(queue=queue, priority=priority).defer(run_id=str(run.pk))
+def hand_to_worker(run: Run, plan: Plan) -> None:
+    """Enqueue the run in the caller's transaction, before those of plans with a smaller priority."""
+    queue = PRIORITY_QUEUE if plan.job_priority else STANDARD_QUEUE
+    carry_out.configure(queue=queue, priority=plan.job_priority).defer(run_id=str(run.pk))
 
 
 @app.task(queue=STANDARD_QUEUE)

@@ -147,7 +147,7 @@ def _end(
         cursor.execute(
             """
             UPDATE sessions_app_run SET status = %(status)s, failure_kind = %(kind)s, error = %(error)s,
-                finished_at = %(now)s, is_charged = NOT (%(free)s OR (%(status)s = 'stopped' AND status = 'queued'))
+                finished_at = %(now)s, is_charged = NOT (%(free)s OR (%(stops)s AND status = 'queued'))
             WHERE id = ANY(%(ids)s) AND status = ANY(%(expected)s)
             RETURNING id, session_id, is_charged
             """,
@@ -158,6 +158,7 @@ def _end(
                 "kind": kind.value if kind else "",
                 "error": error[:500],
                 "free": bool(kind and kind.is_given_back),
+                "stops": status == Run.Status.STOPPED,
                 "now": now,
             },
         )

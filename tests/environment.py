@@ -22,6 +22,8 @@ ENVIRONMENT = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
     "SITE_URL": "http://127.0.0.1:8000",
     "EMAIL_URL": "memorymail://",
+    # A thread that ends, as the worker's do, must not leave its connection to be found later.
+    "CONN_MAX_AGE": "0",
     "CORS_ALLOWED_ORIGINS": "http://localhost:3000",
     "ALLOWED_REDIRECT_ORIGINS": "http://localhost:3000,http://localhost:8000,http://127.0.0.1:8000",
     # pytest's temporary folders stay inside the checkout.
