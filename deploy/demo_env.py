@@ -27,7 +27,7 @@ def make(path: Path, *, port: int, database_url: str, password: str | None) -> d
         "ALLOWED_REDIRECT_ORIGINS": f"{frontend},http://localhost:{port},{here}",
         "TRIAL_REQUIRES_VERIFIED_EMAIL": "off",
         "CLOCK_OFFSET_FILE": str(path.with_name("clock-offset")),
-        "DEMO_PASSWORD": password or before.get("DEMO_PASSWORD") or secrets.token_urlsafe(9),
+        "DEMO_PASSWORD": password or before.get("DEMO_PASSWORD") or secrets.token_hex(6),
     }
     write_private(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
     return values

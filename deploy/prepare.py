@@ -20,7 +20,8 @@ def main() -> None:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=1)
     call_command("sync_plans")
-    call_command("seed_demo", password=os.environ["DEMO_PASSWORD"])
+    # In one word with its option: a password may begin with a dash.
+    call_command("seed_demo", f"--password={os.environ['DEMO_PASSWORD']}")
 
 
 if __name__ == "__main__":

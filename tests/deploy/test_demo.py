@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PARTS = ("accounts", "billing", "config", "deploy", "sessions_app", "static", "templates", "manage.py")
 START_SECONDS = 90
 STOP_SECONDS = 30
+# One that a shell, JSON, a command line and the file of the environment could each misread.
+PASSWORD = """-it's "quoted" for $5 & more"""
 # Set for the tests themselves; a person's terminal has none of them.
 FOREIGN = ("DATABASE_URL", "SECRET_KEY", "DEBUG", "SITE_URL", "ALLOWED_HOSTS", "EMAIL_URL", "DJANGO_SETTINGS_MODULE")
 
@@ -41,7 +43,7 @@ def checkout() -> Generator[Path, None, None]:
 
 def environment(port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    return kept | {"PORT": str(port), "WEB_CONCURRENCY": "1"}
+    return kept | {"PORT": str(port), "WEB_CONCURRENCY": "1", "DEMO_PASSWORD": PASSWORD}
 
 
 @contextlib.contextmanager
