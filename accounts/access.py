@@ -6,12 +6,13 @@ these joins would cost more time than the rest of the request.
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import InterfaceError, OperationalError, connection, models
 from django.http import Http404
+from rest_framework.request import Request
 
 from accounts.models import Membership, Role, User, Workspace
 
@@ -46,14 +47,13 @@ class Addition:
 
 @dataclass
 class Access:
-    """What a request may go by; views find it as `request.auth`."""
+    """What a request may go by: who, where, as what, and the one instant that all of it happens at."""
 
     user: User
     workspace: Workspace
     role: Role
     family_id: uuid.UUID
     now: datetime
-    answer_headers: dict[str, str] = field(default_factory=dict)
 
 
 _additions: list[Addition] = []
@@ -64,6 +64,11 @@ def add(addition: Addition) -> None:
     """Called from AppConfig.ready()."""
     _additions.append(addition)
     _statements.clear()
+
+
+def of(request: Request) -> Access:
+    """What a signed-in request may go by."""
+    return cast(Access, request.auth)
 
 
 def load(
@@ -123,7 +128,8 @@ def _statement(*, chosen: bool) -> str:
             columns += addition.expressions
         tables = " ".join(f'LEFT JOIN "{join.model._meta.db_table}" {join.alias} ON {join.on}' for join in joins)
         _statements[chosen] = (
-            f'SELECT {", ".join(columns)} FROM "{User._meta.db_table}" u {tables} WHERE u.id = %(user)s'
+            f'SELECT {", ".join(columns)} FROM "{User._meta.db_table}" u {tables} '  # noqa: S608  (of constants)
+            "WHERE u.id = %(user)s"
         )
     return _statements[chosen]
 

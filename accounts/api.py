@@ -11,10 +11,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts import clock, guards, jobs, links, tokens
+from accounts import access, clock, guards, jobs, links, tokens
 from accounts.addresses import client_address
 from accounts.authentication import TokenNotValid
-from accounts.errors import Problem
+from accounts.errors import CHALLENGE, Problem
 from accounts.models import User
 from accounts.serializers import (
     ChangePasswordSerializer,
@@ -42,17 +42,22 @@ def body_of(serializer: type[serializers.Serializer[Any]], request: Request) -> 
 
 
 class PublicView(APIView):
-    """Reads no token at all: a stale one in the header must not keep anybody from signing in."""
+    """Reads no token at all: a stale one in the header must not keep anybody from signing in.
 
+    `refusals` are the statuses that the OpenAPI description cannot read from the view otherwise.
+    """
+
+    refusals: tuple[int, ...] = ()
     authentication_classes = ()
     permission_classes = ()
 
     def get_authenticate_header(self, request: Request) -> str:
-        # A refusal here is a 401 all the same, and a 401 names its scheme.
-        return 'Bearer realm="api"'
+        return CHALLENGE
 
 
 class Register(PublicView):
+    refusals = (429,)
+
     @extend_schema(request=RegisterSerializer, responses={201: SignedInSerializer})
     def post(self, request: Request) -> Response:
         """Register: the account, its personal workspace and the workspace's FREE subscription."""
@@ -76,6 +81,8 @@ class Register(PublicView):
 
 
 class Login(PublicView):
+    refusals = (401, 429)
+
     @extend_schema(request=LoginSerializer, responses=SignedInSerializer)
     def post(self, request: Request) -> Response:
         body = body_of(LoginSerializer, request)
@@ -90,6 +97,8 @@ class Login(PublicView):
 
 
 class Refresh(PublicView):
+    refusals = (401,)
+
     @extend_schema(request=RefreshSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:
         """Exchange a refresh token. A token that was exchanged before ends its whole family."""
@@ -102,6 +111,8 @@ class Refresh(PublicView):
 
 
 class Logout(PublicView):
+    refusals = (401,)
+
     @extend_schema(request=RefreshSerializer, responses=NO_CONTENT)
     def post(self, request: Request) -> Response:
         body = body_of(RefreshSerializer, request)
@@ -117,7 +128,7 @@ class LogoutAll(APIView):
     def post(self, request: Request) -> Response:
         """End every sign-in of this account, and every access token at once."""
         with transaction.atomic():
-            tokens.revoke_families(request.user)
+            tokens.revoke_families(access.of(request).user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -134,22 +145,23 @@ class VerifyEmail(PublicView):
 class ResendVerification(APIView):
     @extend_schema(request=None, responses=NO_CONTENT)
     def post(self, request: Request) -> Response:
-        if not request.user.is_email_verified:
-            guards.count(guards.VERIFICATION, str(request.user.pk))
-            jobs.send_verification.defer(user_id=str(request.user.pk))
+        user = access.of(request).user
+        if not user.is_email_verified:
+            guards.count(guards.VERIFICATION, str(user.pk))
+            jobs.send_verification.defer(user_id=str(user.pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class Me(APIView):
     @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        return Response(MeSerializer(request.user).data)
+        return Response(MeSerializer(access.of(request).user).data)
 
     @extend_schema(request=UserSerializer, responses=MeSerializer)
     def patch(self, request: Request) -> Response:
-        form = MeSerializer(request.user, data=request.data, partial=True)
+        user = access.of(request).user
+        form = MeSerializer(user, data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        user = request.user
         user.fullname = form.validated_data.get("fullname", user.fullname)
         user.save(update_fields=["fullname"])
         return Response(MeSerializer(user).data)
@@ -160,7 +172,8 @@ class ChangePassword(APIView):
     def post(self, request: Request) -> Response:
         """Change the password; every sign-in but this one ends, and every access token at once."""
         body = body_of(ChangePasswordSerializer, request)
-        user = request.user
+        held = access.of(request)
+        user = held.user
         with guards.guessing(address=client_address(request.META), account=user.email) as outcome:
             outcome.append(user.check_password(body["old_password"]))
         if outcome != [True]:
@@ -169,11 +182,13 @@ class ChangePassword(APIView):
         with transaction.atomic():
             user.set_password(body["new_password"])
             user.save(update_fields=["password"])
-            tokens.revoke_families(user, keep=request.auth.family_id)
+            tokens.revoke_families(user, keep=held.family_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class PasswordReset(PublicView):
+    refusals = (429,)
+
     @extend_schema(request=ResetSerializer, responses=NO_CONTENT)
     def post(self, request: Request) -> Response:
         """Ask for a link by mail. The answer is the same whether or not the address has an account."""

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts import access, clock
+from accounts.errors import CHALLENGE
 from accounts.models import User
 from accounts.tokens import AccessToken
 
@@ -26,7 +27,7 @@ class BearerAuthentication(BaseAuthentication):
         if scheme.lower() != b"bearer":
             return None
         try:
-            token = AccessToken(raw.strip())
+            token = AccessToken(raw.strip())  # type: ignore[arg-type]  # simplejwt takes the encoded bytes
             user_id, family_id = uuid.UUID(token["sub"]), uuid.UUID(token["fam"])
             auth_epoch = token["auth_epoch"]
         except (TokenError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -44,7 +45,7 @@ class BearerAuthentication(BaseAuthentication):
         return found.user, found
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="api"'
+        return CHALLENGE
 
 
 def chosen_workspace(request: Request) -> uuid.UUID | None:

@@ -15,5 +15,6 @@ def postgresql_has_uuidv7(databases: Sequence[str] | None = None, **kwargs: Any)
             cursor.execute("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
             number, version = cursor.fetchone()
         if number < 180000:
-            found.append(Error(f"PostgreSQL {version} is too old: ids are made by uuidv7(), new in 18.", id="accounts.E001"))
+            message = f"PostgreSQL {version} is too old: ids are made by uuidv7(), new in 18."
+            found.append(Error(message, id="accounts.E001"))
     return found

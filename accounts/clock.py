@@ -1,7 +1,7 @@
 """The domain's clock: the system's, plus the offset that time travel writes in the demo and in tests."""
 
-import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from django.conf import settings
 
@@ -24,10 +24,9 @@ def offset() -> timedelta:
     if not path:
         return timedelta()
     try:
-        modified = os.stat(path).st_mtime_ns
+        modified = Path(path).stat().st_mtime_ns
     except FileNotFoundError:
         return timedelta()
     if _seen[:2] != (path, modified):
-        with open(path, encoding="ascii") as file:
-            _seen = (path, modified, timedelta(seconds=float(file.read() or 0)))
+        _seen = (path, modified, timedelta(seconds=float(Path(path).read_text(encoding="ascii") or 0)))
     return _seen[2]

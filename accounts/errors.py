@@ -13,6 +13,8 @@ from rest_framework.response import Response
 
 log = logging.getLogger(__name__)
 
+# Every 401 names the scheme that it asks for.
+CHALLENGE = 'Bearer realm="api"'
 NOT_FOUND = {"detail": "There is nothing at this address.", "code": "not_found"}
 BAD_REQUEST = {"detail": "The request could not be understood.", "code": "bad_request"}
 SERVER_ERROR = {
@@ -28,10 +30,16 @@ DATABASE_AWAY = {
 class Problem(exceptions.APIException):
     """An error with a status, a code and, where the case needs them, further members and headers."""
 
-    status_code = status.HTTP_409_CONFLICT
+    status_code: int = status.HTTP_409_CONFLICT
 
     def __init__(
-        self, detail: str, code: str, *, status: int | None = None, headers: dict[str, str] | None = None, **members: Any
+        self,
+        detail: str,
+        code: str,
+        *,
+        status: int | None = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
     ) -> None:
         super().__init__(detail, code)
         self.code = code
@@ -44,17 +52,24 @@ class Problem(exceptions.APIException):
 class TooLarge(Problem):
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The body is larger than {limit:,} bytes, the most that is taken here.", "too_large", status=413, limit=limit
+            f"The body is larger than {limit:,} bytes, the most that is taken here.",
+            "too_large",
+            status=413,
+            limit=limit,
         )
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler. What nobody expected becomes a 500 in the same shape, and is logged with its trace."""
     headers: dict[str, str] = {}
+    body: dict[str, Any]
+    code: int
     match error:
         case Problem():
             body = {"detail": str(error.detail), "code": error.code, **error.members}
             code, headers = error.status_code, dict(error.headers)
+            if code == 401:
+                headers["WWW-Authenticate"] = CHALLENGE
         case Http404() | exceptions.NotFound():
             body, code = NOT_FOUND, 404
         case PermissionDenied():
@@ -70,8 +85,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
             body, code = {"detail": str(detail), "code": _code(error)}, error.status_code
             if challenge := getattr(error, "auth_header", None):
                 headers["WWW-Authenticate"] = challenge
-            if isinstance(error, exceptions.Throttled) and error.wait is not None:
-                headers["Retry-After"] = str(max(1, int(error.wait) + 1))
+            if isinstance(error, exceptions.Throttled):
+                headers["Retry-After"] = str(max(1, int(getattr(error, "wait", None) or 0) + 1))
         case OperationalError() | InterfaceError():
             # Quota fails closed: with the database unsure, nothing is granted.
             log.error("The database failed a request: %s", error)
@@ -91,14 +106,10 @@ def _invalid(detail: Any) -> dict[str, Any]:
     fields: dict[str, list[str]] = {}
     _collect(detail, "", fields)
     general = fields.pop("", None) or fields.pop("non_field_errors", None)
-    body: dict[str, Any] = {"code": "invalid"}
-    if fields:
-        name, messages = next(iter(fields.items()))
-        body["detail"] = general[0] if general else f"{name}: {messages[0]}"
-        body["errors"] = fields
-    else:
-        body["detail"] = general[0] if general else "The request is not valid."
-    return body
+    if not fields:
+        return {"detail": general[0] if general else "The request is not valid.", "code": "invalid"}
+    name, messages = next(iter(fields.items()))
+    return {"detail": general[0] if general else f"{name}: {messages[0]}", "code": "invalid", "errors": fields}
 
 
 def _collect(detail: Any, path: str, into: dict[str, list[str]]) -> None:

@@ -86,9 +86,9 @@ def _alone(limit: Limit, subject: str) -> Iterator[None]:
 
 def _refuse_over(limit: Limit, subject: str) -> None:
     now = datetime.now(UTC)
-    tries = Attempt.objects.filter(
-        scope=limit.scope, subject=_hash(subject), at__gt=now - limit.window
-    ).aggregate(count=Count("id"), first=Min("at"))
+    tries = Attempt.objects.filter(scope=limit.scope, subject=_hash(subject), at__gt=now - limit.window).aggregate(
+        count=Count("id"), first=Min("at")
+    )
     if tries["count"] >= limit.tries:
         raise TooManyTries(tries["first"] + limit.window - now)
 

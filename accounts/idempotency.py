@@ -13,6 +13,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import access
 from accounts.errors import Problem
 from accounts.models import IdempotentRequest
 
@@ -44,6 +45,8 @@ def idempotent(post: Post) -> Post:
                 transaction.set_rollback(True)
             return response
 
+    # The OpenAPI description names the header where this is set.
+    wrapped.is_idempotent = True  # type: ignore[attr-defined]
     return wrapped
 
 
@@ -63,9 +66,10 @@ def forget_old(now: datetime) -> int:
 def _claim(request: Request, key: str) -> int | Response:
     body = json.dumps(request.data, sort_keys=True, separators=(",", ":")).encode()
     now = datetime.now(UTC)
-    named = {
-        "user": request.user.pk,
-        "workspace": request.auth.workspace.pk,
+    held = access.of(request)
+    named: dict[str, Any] = {
+        "user": held.user.pk,
+        "workspace": held.workspace.pk,
         "path": request.path[:100],
         "key": key,
         "hash": hashlib.sha256(body).digest(),

@@ -12,7 +12,7 @@ from accounts.errors import TooLarge
 
 
 class BoundedJSONParser(JSONParser):
-    """Raises TooLarge past MAX_BODY_BYTES, whatever Content-Length claims, and ParseError for a body nested too deep."""
+    """Raises TooLarge past MAX_BODY_BYTES, whatever Content-Length claims; ParseError for what is nested too deep."""
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None

@@ -7,6 +7,7 @@ from rest_framework import status
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from accounts import access
 from accounts.access import Access
 from accounts.errors import Problem
 from accounts.models import Role
@@ -34,10 +35,10 @@ MAY = {
 }
 
 
-def may(access: Access, act: Act) -> bool:
-    if act is Act.BILL and access.role is Role.ADMIN:
-        return access.workspace.may_admins_bill
-    return access.role in MAY[act]
+def may(held: Access, act: Act) -> bool:
+    if act is Act.BILL and held.role is Role.ADMIN:
+        return held.workspace.may_admins_bill
+    return held.role in MAY[act]
 
 
 class RoleRequired(Problem):
@@ -49,7 +50,7 @@ class RoleAllows(BasePermission):
     """The view names what it does: `act = Act.BILL`."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not may(request.auth, view.act):
+        if not may(access.of(request), view.act):
             raise RoleRequired
         return True
 
@@ -58,7 +59,7 @@ class WorkspaceIsOpen(BasePermission):
     """A suspended workspace can be read, and nothing in it written."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if request.method not in SAFE_METHODS and request.auth.workspace.suspended_at is not None:
+        if request.method not in SAFE_METHODS and access.of(request).workspace.suspended_at is not None:
             raise Problem(
                 "This workspace is suspended. Write to support to have it opened again.",
                 "workspace_suspended",

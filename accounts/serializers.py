@@ -15,7 +15,11 @@ PASSWORD_LENGTH = 128
 class PasswordField(serializers.CharField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            max_length=PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}, **kwargs
+            max_length=PASSWORD_LENGTH,
+            trim_whitespace=False,
+            write_only=True,
+            style={"input_type": "password"},
+            **kwargs,
         )
 
 
@@ -63,7 +67,7 @@ class MeSerializer(UserSerializer):
 
     def get_workspaces(self, user: User) -> list[dict[str, Any]]:
         memberships = user.membership_set.select_related("workspace").order_by("workspace__personal_user", "id")
-        return WorkspaceSerializer(memberships, many=True).data
+        return list(WorkspaceSerializer(memberships, many=True).data)
 
 
 class TokensSerializer(serializers.Serializer[Any]):

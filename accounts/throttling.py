@@ -7,6 +7,8 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from accounts import access
+
 log = logging.getLogger(__name__)
 
 
@@ -18,7 +20,8 @@ class WorkspaceThrottle(SimpleRateThrottle):
     def get_cache_key(self, request: Request, view: Any) -> str | None:
         if request.auth is None:
             return None
-        return f"throttle:{request.user.pk}:{request.auth.workspace.pk}"
+        found = access.of(request)
+        return f"throttle:{found.user.pk}:{found.workspace.pk}"
 
     def allow_request(self, request: Request, view: Any) -> bool:
         try:

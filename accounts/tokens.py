@@ -20,9 +20,7 @@ class KeyRing(TokenBackend):
 
     def __init__(self) -> None:
         self.kid, secret = next(iter(settings.JWT_SIGNING_KEYS.items()))
-        super().__init__(
-            settings.JWT_ALGORITHM, secret, audience=settings.JWT_AUDIENCE, issuer=settings.JWT_ISSUER
-        )
+        super().__init__(settings.JWT_ALGORITHM, secret, audience=settings.JWT_AUDIENCE, issuer=settings.JWT_ISSUER)
         self.keys = {kid: self._prepare_key(secret) for kid, secret in settings.JWT_SIGNING_KEYS.items()}
 
     def encode(self, payload: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import access
 from accounts.api import PublicView
 from accounts.idempotency import idempotent
 from accounts.pagination import CursorPages
@@ -55,17 +56,17 @@ class ActivateTrial(APIView):
     @idempotent
     def post(self, request: Request) -> Response:
         """Start the trial, which every person has once."""
-        access = request.auth
-        subscription = access.workspace.subscription
-        lifecycle.activate_trial(subscription, actor=access.user, now=access.now)
-        shape = shape_of(request)
-        limit = shape["monthly_agent_runs_limit"]
+        held = access.of(request)
+        subscription = held.workspace.subscription
+        lifecycle.activate_trial(subscription, actor=held.user, now=held.now)
+        quota = quota_for(subscription, now=held.now)
+        ends_at = quota.entitlement.period.end
         return Response(
             {
-                "message": f"Your trial has begun: {limit} runs until {day_in_words(subscription.trial_end)}.",
-                "trial_end": shape["trial_end"],
-                "runs_limit": limit,
-                "subscription": shape,
+                "message": f"Your trial has begun: {quota.limit} runs until {day_in_words(ends_at)}.",
+                "trial_end": ends_at,
+                "runs_limit": quota.limit,
+                "subscription": shape_of(request),
             }
         )
 
@@ -79,9 +80,9 @@ class Usage(APIView):
         """The present period, runs day by day, and when at this pace they will be spent."""
         query = UsageQuerySerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
-        access = request.auth
-        subscription = access.workspace.subscription
-        quota = quota_for(subscription, now=access.now)
+        held = access.of(request)
+        subscription = held.workspace.subscription
+        quota = quota_for(subscription, now=held.now)
         period = quota.entitlement.period
         # The last day of a period counts whole, also where the period ends within it.
         ends_on = (period.end - timedelta(microseconds=1)).date() + timedelta(days=1)
@@ -96,7 +97,7 @@ class Usage(APIView):
                 start=query.validated_data.get("from", period.start.date()),
                 end=query.validated_data.get("to", ends_on),
             ),
-            "forecast": {"exhausted_on": reports.exhausted_on(quota, now=access.now)},
+            "forecast": {"exhausted_on": reports.exhausted_on(quota, now=held.now)},
         }
         return Response(UsageSerializer(shape).data)
 
@@ -114,11 +115,11 @@ class Ledger(ListAPIView[LedgerEntry]):
     pagination_class = LedgerPages
 
     def get_queryset(self) -> Any:
-        return LedgerEntry.objects.filter(workspace=self.request.auth.workspace)
+        return LedgerEntry.objects.filter(workspace=access.of(self.request).workspace)
 
 
 def shape_of(request: Request) -> dict[str, Any]:
-    access = request.auth
-    subscription = access.workspace.subscription
-    quota = quota_for(subscription, now=access.now)
+    held = access.of(request)
+    subscription = held.workspace.subscription
+    quota = quota_for(subscription, now=held.now)
     return SubscriptionSerializer(subscription_shape(quota, lifecycle.standing_of(subscription))).data

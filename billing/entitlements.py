@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing.models import Interval, Plan, Source, Subscription
-from billing.periods import Period, calendar_month, month_of, months_after
+from billing.periods import Period, calendar_month, month_of, months_after, months_since
 
 # Past its end a paid period goes on as if renewed for this long while a sync is rung (invariant 9).
 EDGE = timedelta(hours=72)
@@ -47,11 +47,10 @@ def entitlement(subscription: Subscription, now: datetime) -> Entitlement:
 
     FREE is always among them, so whatever ends falls back to it and never to nothing (invariant 8).
     """
-    best = max(
+    return max(
         _live(subscription, now),
         key=lambda candidate: (candidate.plan.rank, -_PRECEDENCE.index(candidate.source)),
     )
-    return best
 
 
 def grace_end(subscription: Subscription) -> datetime | None:
@@ -112,12 +111,16 @@ def _paid(subscription: Subscription, now: datetime, override: int | None) -> En
             return None
         # As if renewed: nobody has paid for it yet, and a change that was due has come.
         is_settled = False
-        if subscription.pending_plan is not None and subscription.pending_at is not None:
-            if now >= subscription.pending_at:
-                plan = subscription.pending_plan
-                interval = subscription.pending_interval or interval
-        start, end = end, months_after(end, 12 if interval == Interval.YEAR else 1)
-        anchor = start if anchor.day == start.day else anchor
+        pending_plan, pending_at = subscription.pending_plan, subscription.pending_at
+        if pending_plan is not None and pending_at is not None and now >= pending_at:
+            plan = pending_plan
+            interval = subscription.pending_interval or interval
+        # Counted from the anchor, so that 28 February is followed by 31 March again. Another
+        # interval begins a cycle of its own, and so does an end to which the anchor does not lead.
+        months = months_since(anchor, end)
+        if interval != subscription.paid_interval or months_after(anchor, months) != end:
+            anchor, months = end, 0
+        start, end = end, months_after(anchor, months + (12 if interval == Interval.YEAR else 1))
     period = Period(start, end)
     if interval == Interval.YEAR:
         month = month_of(anchor, now)

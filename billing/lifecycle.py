@@ -22,7 +22,9 @@ class AlreadySubscribed(Problem):
 
 class TrialAlreadyUsed(Problem):
     def __init__(self) -> None:
-        super().__init__("The trial was used before; everybody has one. A plan gives you more runs now.", "trial_already_used")
+        super().__init__(
+            "The trial was used before; everybody has one. A plan gives you more runs now.", "trial_already_used"
+        )
 
 
 class EmailNotVerified(Problem):
@@ -81,7 +83,7 @@ class Standing(NamedTuple):
 
 
 def standing_of(subscription: Subscription) -> Standing:
-    """In one statement. The trial is gone when the workspace, the owner's address, or anybody who ever owned it had it."""
+    """One statement. It is gone when the workspace, its owner's address, or anybody who ever owned it had it."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -102,14 +104,14 @@ def standing_of(subscription: Subscription) -> Standing:
 def comp(
     subscription: Subscription, *, plan: Plan, until: datetime, reason: str, actor: User | None, now: datetime
 ) -> None:
-    """Give a plan until an instant, with a reason. Raises ValueError for an end that is past or a reason that is empty."""
+    """Give a plan until an instant. Raises ValueError for an end that is past and for an empty reason."""
     if until <= now:
         raise ValueError("A comp must end in the future.")
     if not reason.strip():
         raise ValueError("A comp needs a reason.")
     before = subscription.facts()
     # One that is extended or changed keeps its beginning, and with it its months: nothing is refilled.
-    is_running = subscription.comp_start is not None and subscription.comp_end is not None and now < subscription.comp_end
+    is_running = subscription.comp_end is not None and now < subscription.comp_end
     with transaction.atomic():
         subscription.change(
             cause=SubscriptionChange.COMP,

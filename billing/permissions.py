@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from accounts import access
 from accounts.idempotency import key_of
 from billing.quotas import Metric, QuotaExceeded, Refused, quota_for, short_name
 
@@ -22,8 +23,8 @@ class HasQuota(BasePermission):
             return True
         if key_of(request) is not None or view.is_prepaid(request):
             return True
-        access = request.auth
-        quota = quota_for(access.workspace.subscription, now=access.now)
+        held = access.of(request)
+        quota = quota_for(held.workspace.subscription, now=held.now)
         if quota.remaining is not None and quota.remaining <= 0:
             raise QuotaExceeded(quota)
         return True
@@ -33,8 +34,8 @@ class HasFeature(BasePermission):
     """`feature = Feature.API_KEYS` on the view: 402 where the plan does not come with it."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        access = request.auth
-        quota = quota_for(access.workspace.subscription, now=access.now)
+        held = access.of(request)
+        quota = quota_for(held.workspace.subscription, now=held.now)
         plan = quota.entitlement.plan
         if not plan.has(view.feature):
             raise Refused(

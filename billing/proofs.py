@@ -38,7 +38,8 @@ PROOFS: list[Proof] = [
     Proof(
         "grant counter equals its ledger lines",
         """
-        SELECT g.id, format('%s of %s are left, the ledger says %s', g.quantity - g.used, g.quantity, coalesce(l.rest, 0))
+        SELECT g.id,
+            format('%s of %s are left, the ledger says %s', g.quantity - g.used, g.quantity, coalesce(l.rest, 0))
         FROM billing_creditgrant g
         LEFT JOIN (SELECT grant_id, sum(quantity) AS rest FROM billing_ledgerentry
                    WHERE grant_id IS NOT NULL GROUP BY grant_id) l ON l.grant_id = g.id

@@ -41,7 +41,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Quota:
-    """What a workspace may still start: of the period (`left`), of credits, and of both (`remaining`); None: no limit."""
+    """What may still be started: of the period (`left`), of credits, of both (`remaining`). None: no limit."""
 
     subscription: Subscription
     entitlement: Entitlement
@@ -78,7 +78,7 @@ class Quota:
 class Refused(Problem):
     """402: the plan does not allow it. Carries what a client needs to explain it and to offer the way on."""
 
-    status_code = 402
+    status_code: int = 402
 
     def __init__(self, detail: str, code: str, quota: Quota) -> None:
         held = quota.entitlement
@@ -279,7 +279,7 @@ def _reset_in_words(held: Entitlement) -> str:
 def _read_counters(subscription: Subscription, now: datetime) -> tuple[Sequence[Any], int]:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {', '.join(COUNTERS)} FROM (SELECT %(workspace)s::uuid AS id) w",
+            f"SELECT {', '.join(COUNTERS)} FROM (SELECT %(workspace)s::uuid AS id) w",  # noqa: S608  (of constants)
             {"workspace": subscription.workspace_id, "now": now},
         )
         counters, credits = cursor.fetchone()
@@ -334,7 +334,7 @@ WITH counter AS (
     SELECT %(workspace)s, 'consume', -1, run.id, counter.id, balance, %(now)s FROM counter, run
 )
 SELECT counter.id, plan_id, runs_limit, used, run.* FROM counter, run
-"""
+"""  # noqa: S608  (of constants)
 _CONSUME_GRANT = """
 WITH counter AS (
     UPDATE billing_creditgrant SET used = used + 1

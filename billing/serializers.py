@@ -36,10 +36,12 @@ class SubscriptionSerializer(serializers.Serializer[Any]):
     plan = serializers.SlugField()
     plan_name = serializers.CharField()
     status = serializers.CharField(help_text="active, trialing, or Stripe's own word.")
-    source = serializers.ChoiceField(choices=Source.choices)
+    source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # Field has a `source` too
     monthly_agent_runs = serializers.IntegerField()
     monthly_agent_runs_limit = serializers.IntegerField(allow_null=True, help_text="null: unlimited.")
-    runs_remaining = serializers.IntegerField(allow_null=True, help_text="The period's rest plus credits; null: unlimited.")
+    runs_remaining = serializers.IntegerField(
+        allow_null=True, help_text="The period's rest plus credits; null: unlimited."
+    )
     credits = serializers.IntegerField()
     current_period_start = serializers.DateTimeField()
     current_period_end = serializers.DateTimeField()
@@ -150,5 +152,3 @@ class LedgerEntrySerializer(serializers.ModelSerializer[LedgerEntry]):
 
     def get_bucket(self, entry: LedgerEntry) -> str:
         return "period" if entry.period_id else str(entry.grant_id)
-
-

@@ -1,15 +1,17 @@
 """The endpoints under /api/v1/sessions and /api/v1/agent."""
 
 import uuid
+
 from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.generics import GenericAPIView
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import access
 from accounts.api import body_of
 from accounts.idempotency import idempotent
 from accounts.pagination import CursorPages
@@ -40,7 +42,7 @@ class SessionPages(CursorPages):
 
 
 class SessionsPermissions(APIView):
-    permission_classes = (IsAuthenticated, RoleAllows, WorkspaceIsOpen)
+    permission_classes: tuple[type[BasePermission], ...] = (IsAuthenticated, RoleAllows, WorkspaceIsOpen)
     act = Act.RUN
 
 
@@ -56,21 +58,26 @@ class Sessions(SessionsPermissions, GenericAPIView[Session]):
     def get_queryset(self) -> QuerySet[Session]:
         query = SessionsQuerySerializer(data=self.request.query_params)
         query.is_valid(raise_exception=True)
-        latest = Prefetch("runs", Run.objects.order_by("-id")[:RUNS_IN_LIST])
-        sessions = Session.objects.filter(workspace=self.request.auth.workspace, deleted_at=None)
+        # A slice can be prefetched to an attribute of its own only.
+        latest = Prefetch("runs", Run.objects.order_by("-id")[:RUNS_IN_LIST], to_attr="latest_runs")
+        sessions = Session.objects.filter(workspace=access.of(self.request).workspace, deleted_at=None)
         return sessions.filter(**query.validated_data).prefetch_related(latest)
 
-    @extend_schema(parameters=[SessionsQuerySerializer])
+    @extend_schema(parameters=[SessionsQuerySerializer], responses=SessionSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The workspace's sessions, the newest activity first, each with its latest runs."""
         page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response([session_shape(session, session.runs.all()) for session in page or []])
+        shapes = [
+            session_shape(session, session.latest_runs)  # type: ignore[attr-defined]  # of the Prefetch above
+            for session in page or []
+        ]
+        return self.get_paginated_response(shapes)
 
     @extend_schema(request=OpenSessionSerializer, responses={201: SessionSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
         """Open a session, which costs one run; with a prompt the run starts."""
-        session, run, quota = lifecycle.open_session(request.auth, **body_of(OpenSessionSerializer, request))
+        session, run, quota = lifecycle.open_session(access.of(request), **body_of(OpenSessionSerializer, request))
         return Response(session_shape(session, [run]), status=status.HTTP_201_CREATED, headers=quota.headers())
 
 
@@ -78,13 +85,14 @@ class SessionDetail(SessionsPermissions):
     @extend_schema(responses=SessionSerializer)
     def get(self, request: Request, session_id: uuid.UUID) -> Response:
         """A session with all its runs."""
-        session = lifecycle.find(request.auth, session_id)
+        session = lifecycle.find(access.of(request), session_id)
         return Response(session_shape(session, session.runs.order_by("-id")))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, session_id: uuid.UUID) -> Response:
         """Stop the session's runs and remove it."""
-        lifecycle.delete(lifecycle.find_own(request.auth, session_id), now=request.auth.now)
+        held = access.of(request)
+        lifecycle.delete(lifecycle.find_own(held, session_id), now=held.now)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -92,7 +100,8 @@ class StopSession(SessionsPermissions):
     @extend_schema(request=None, responses=SessionSerializer)
     def post(self, request: Request, session_id: uuid.UUID) -> Response:
         """Stop what is queued, which costs nothing then, or running, which stays charged."""
-        session = lifecycle.stop(lifecycle.find_own(request.auth, session_id), now=request.auth.now)
+        held = access.of(request)
+        session = lifecycle.stop(lifecycle.find_own(held, session_id), now=held.now)
         return Response(session_shape(session, session.runs.order_by("-id")))
 
 
@@ -102,15 +111,13 @@ class Events(SessionsPermissions):
         """What the session's runs have reported, in order."""
         query = EventsQuerySerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
-        session = lifecycle.find(request.auth, session_id)
+        session = lifecycle.find(access.of(request), session_id)
         after = query.validated_data.get("after")
         events = session.events.order_by("id")
         if after is not None:
             events = events.filter(id__gt=after)
         shown = list(events[:EVENTS_AT_ONCE])
-        return Response(
-            EventsSerializer({"events": shown, "last_event_id": shown[-1].pk if shown else after}).data
-        )
+        return Response(EventsSerializer({"events": shown, "last_event_id": shown[-1].pk if shown else after}).data)
 
 
 class Execute(SessionsPermissions):
@@ -125,12 +132,12 @@ class Execute(SessionsPermissions):
     @idempotent
     def post(self, request: Request) -> Response:
         """Run the agent, which costs one run: in a session, or in a new one at no further cost."""
-        body, access = body_of(ExecuteSerializer, request), request.auth
+        body, held = body_of(ExecuteSerializer, request), access.of(request)
         if "session_id" in body:
-            session = lifecycle.find_own(access, body["session_id"])
-            run, quota = lifecycle.execute(access, session, prompt=body["prompt"])
+            session = lifecycle.find_own(held, body["session_id"])
+            run, quota = lifecycle.execute(held, session, prompt=body["prompt"])
         else:
-            session, run, quota = lifecycle.open_session(access, title="", prompt=body["prompt"])
+            session, run, quota = lifecycle.open_session(held, title="", prompt=body["prompt"])
         return Response(
             {"run": run_shape(run), "session_id": session.pk},
             status=status.HTTP_202_ACCEPTED,

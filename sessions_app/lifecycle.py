@@ -134,7 +134,7 @@ _CONTINUE = f"{_FIND_SESSION}, {_INSERT_RUN}"
 
 
 def _charge(access: Access, session: Session, prompt: str) -> tuple[Run, quotas.Quota]:
-    """Counter, ledger line, run and, where it is new, session in one statement; before it the job, if there is a prompt.
+    """Counter, ledger line, run and, where it is new, session in one statement; before it the job, with a prompt.
 
     The statement comes last, so that the counter's row is locked for no longer than the commit takes:
     requests of one workspace pass it one by one.

@@ -56,7 +56,7 @@ class Session(models.Model):
 
 
 class FailureKind(models.TextChoices):
-    """Why a run ended other than by itself. What the platform failed at is given back, what the user ended is charged."""
+    """Why a run ended otherwise than by itself. What the platform failed at is given back, the rest is charged."""
 
     WORKER_LOST = "worker_lost"
     SANDBOX_LOST = "sandbox_lost"

@@ -102,9 +102,7 @@ def stop(session_id: uuid.UUID, *, now: datetime) -> bool:
 def give_back_unused(run_id: uuid.UUID, *, now: datetime) -> bool:
     """Return the unit of a pending session's run that nobody started in time; the session stays pending."""
     unused = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED, handed_at=None, start_by__lte=now)
-    if not unused.update(
-        status=Run.Status.STOPPED, failure_kind=FailureKind.UNUSED, is_charged=False, finished_at=now
-    ):
+    if not unused.update(status=Run.Status.STOPPED, failure_kind=FailureKind.UNUSED, is_charged=False, finished_at=now):
         return False
     quotas.refund(run_id=run_id, now=now)
     return True

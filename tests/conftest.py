@@ -1,15 +1,13 @@
 """The cast, and what a test may ask for."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.core.cache import cache
-from django.test.utils import CaptureQueriesContext
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from procrastinate import App
 from procrastinate.contrib.django import app
 from pytest_django import Settings as SettingsWrapper

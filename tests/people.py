@@ -57,11 +57,11 @@ def person(email: str, *, plan: str = Plan.FREE, **extra: Any) -> Person:
     return made
 
 
-def put_on(workspace: Workspace, plan: str, *, now: datetime | None = None, length: timedelta = timedelta(days=365)) -> None:
+def put_on(workspace: Workspace, plan: str, *, now: datetime | None = None, days: int = 365) -> None:
     now = now or datetime.now(UTC)
     subscription = Subscription.objects.with_plans().get(workspace=workspace)
     chosen = Plan.objects.get(slug=plan)
-    lifecycle.comp(subscription, plan=chosen, until=now + length, reason="Test", actor=None, now=now)
+    lifecycle.comp(subscription, plan=chosen, until=now + timedelta(days=days), reason="Test", actor=None, now=now)
 
 
 def join(workspace: Workspace, user: User, role: Role) -> Membership:

@@ -92,7 +92,7 @@ class Price(models.Model):
     interval = models.CharField(max_length=5, choices=Interval, default=Interval.MONTH)
     currency = models.CharField(max_length=3, default="usd", help_text="ISO 4217, in lower case as Stripe has it.")
     unit_amount = models.PositiveIntegerField(help_text="In minor units: 1900 is 19.00 USD.")
-    stripe_price_id = models.CharField(max_length=255, null=True, blank=True, unique=True)  # noqa: DJ001  (unique when set)
+    stripe_price_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     is_active = models.BooleanField(default=True)
 
     class Meta:

@@ -11,7 +11,6 @@ from django.db.models.functions import UUID7
 from accounts.models import User, Workspace
 from billing.models.plans import Interval, Plan, Price
 
-
 PLANS = ("base_plan", "trial_plan", "comp_plan", "paid_plan", "pending_plan")
 
 
@@ -61,9 +60,11 @@ class Subscription(models.Model):
     # What Stripe holds.
     paid_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     paid_price = models.ForeignKey(Price, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    stripe_customer_id = models.CharField(max_length=255, null=True, blank=True, unique=True)  # noqa: DJ001  (unique when set)
+    stripe_customer_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     stripe_subscription_id = models.CharField(max_length=255, blank=True)
-    stripe_status = models.CharField(max_length=30, blank=True, help_text="Stripe's own word, also one never seen before.")
+    stripe_status = models.CharField(
+        max_length=30, blank=True, help_text="Stripe's own word, also one never seen before."
+    )
     paid_interval = models.CharField(max_length=5, choices=Interval, blank=True)
     paid_anchor = models.DateTimeField(null=True, blank=True, help_text="From which the months of a period are cut.")
     paid_start = models.DateTimeField(null=True, blank=True)
@@ -109,7 +110,8 @@ class Subscription(models.Model):
                 name="subscription_paid_is_whole",
             ),
             models.CheckConstraint(
-                condition=Q(pending_plan=None, pending_at=None) | Q(pending_plan__isnull=False, pending_at__isnull=False),
+                condition=Q(pending_plan=None, pending_at=None)
+                | Q(pending_plan__isnull=False, pending_at__isnull=False),
                 name="subscription_pending_is_whole",
             ),
         ]

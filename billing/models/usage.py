@@ -59,13 +59,17 @@ class CreditGrant(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200)
     created_at = models.DateTimeField()
-    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(
-                fields=["workspace", "expires_at"], condition=Q(used__lt=F("quantity")), name="grant_with_something_left"
+                fields=["workspace", "expires_at"],
+                condition=Q(used__lt=F("quantity")),
+                name="grant_with_something_left",
             )
         ]
         constraints: ClassVar = [

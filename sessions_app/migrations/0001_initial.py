@@ -7,101 +7,255 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Session',
+            name="Session",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('title', models.CharField(max_length=200)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('running', 'Running'), ('waiting', 'Waiting'), ('completed', 'Completed'), ('failed', 'Failed'), ('stopped', 'Stopped')], max_length=10)),
-                ('latest_message', models.CharField(blank=True, max_length=500)),
-                ('latest_message_at', models.DateTimeField(null=True)),
-                ('last_activity_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField()),
-                ('deleted_at', models.DateTimeField(null=True)),
-                ('created_by', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='accounts.workspace')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("title", models.CharField(max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("running", "Running"),
+                            ("waiting", "Waiting"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("stopped", "Stopped"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("latest_message", models.CharField(blank=True, max_length=500)),
+                ("latest_message_at", models.DateTimeField(null=True)),
+                ("last_activity_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField()),
+                ("deleted_at", models.DateTimeField(null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="accounts.workspace"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('prompt', models.TextField(blank=True)),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('stopped', 'Stopped')], max_length=10)),
-                ('failure_kind', models.CharField(blank=True, choices=[('worker_lost', 'Worker Lost'), ('sandbox_lost', 'Sandbox Lost'), ('model_lost', 'Model Lost'), ('platform', 'Platform'), ('not_started', 'Not Started'), ('unused', 'Unused'), ('input', 'Input'), ('command', 'Command'), ('memory', 'Memory'), ('time', 'Time'), ('refused', 'Refused')], max_length=20)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('is_charged', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField()),
-                ('handed_at', models.DateTimeField(help_text='When a job for a worker was enqueued.', null=True)),
-                ('start_by', models.DateTimeField(help_text='A run still queued at this instant gives its unit back.')),
-                ('started_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='accounts.workspace')),
-                ('session', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='sessions_app.session')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("prompt", models.TextField(blank=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("stopped", "Stopped"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "failure_kind",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("worker_lost", "Worker Lost"),
+                            ("sandbox_lost", "Sandbox Lost"),
+                            ("model_lost", "Model Lost"),
+                            ("platform", "Platform"),
+                            ("not_started", "Not Started"),
+                            ("unused", "Unused"),
+                            ("input", "Input"),
+                            ("command", "Command"),
+                            ("memory", "Memory"),
+                            ("time", "Time"),
+                            ("refused", "Refused"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("is_charged", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField()),
+                ("handed_at", models.DateTimeField(help_text="When a job for a worker was enqueued.", null=True)),
+                ("start_by", models.DateTimeField(help_text="A run still queued at this instant gives its unit back.")),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="accounts.workspace"
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="runs",
+                        to="sessions_app.session",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('type', models.CharField(choices=[('message', 'Message'), ('step', 'Step'), ('tool', 'Tool'), ('error', 'Error'), ('done', 'Done')], max_length=10)),
-                ('data', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField()),
-                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='sessions_app.run')),
-                ('session', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='sessions_app.session')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("message", "Message"),
+                            ("step", "Step"),
+                            ("tool", "Tool"),
+                            ("error", "Error"),
+                            ("done", "Done"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("data", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="sessions_app.run",
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="sessions_app.session",
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['workspace', '-last_activity_at', '-id'], name='session_by_workspace'),
+            model_name="session",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None)),
+                fields=["workspace", "-last_activity_at", "-id"],
+                name="session_by_workspace",
+            ),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['workspace', 'status', '-last_activity_at', '-id'], name='session_by_status'),
+            model_name="session",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None)),
+                fields=["workspace", "status", "-last_activity_at", "-id"],
+                name="session_by_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'running', 'waiting', 'completed', 'failed', 'stopped'])), name='session_status_is_known'),
+            model_name="session",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["pending", "running", "waiting", "completed", "failed", "stopped"])),
+                name="session_status_is_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['session', 'id'], name='run_by_session'),
+            model_name="run",
+            index=models.Index(fields=["session", "id"], name="run_by_session"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['start_by'], name='run_queued'),
+            model_name="run",
+            index=models.Index(condition=models.Q(("status", "queued")), fields=["start_by"], name="run_queued"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['id'], name='run_running'),
+            model_name="run",
+            index=models.Index(condition=models.Q(("status", "running")), fields=["id"], name="run_running"),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running'])), fields=('session',), name='run_one_at_a_time'),
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["queued", "running"])), fields=("session",), name="run_one_at_a_time"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'succeeded', 'failed', 'stopped'])), name='run_status_is_known'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["queued", "running", "succeeded", "failed", "stopped"])),
+                name="run_status_is_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('failure_kind__in', ['model_lost', 'not_started', 'platform', 'sandbox_lost', 'unused', 'worker_lost']), _negated=True), ('is_charged', False), _connector='OR'), name='run_failed_by_us_is_free'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        (
+                            "failure_kind__in",
+                            ["model_lost", "not_started", "platform", "sandbox_lost", "unused", "worker_lost"],
+                        ),
+                        _negated=True,
+                    ),
+                    ("is_charged", False),
+                    _connector="OR",
+                ),
+                name="run_failed_by_us_is_free",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['queued', 'running', 'succeeded']), _negated=True), ('is_charged', True), _connector='OR'), name='run_carried_out_is_charged'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ["queued", "running", "succeeded"]), _negated=True),
+                    ("is_charged", True),
+                    _connector="OR",
+                ),
+                name="run_carried_out_is_charged",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['session', 'id'], name='event_by_session'),
+            model_name="event",
+            index=models.Index(fields=["session", "id"], name="event_by_session"),
         ),
     ]
