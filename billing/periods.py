@@ -32,10 +32,14 @@ def month_of(anchor: datetime, at: datetime) -> Period:
     that it falls in, so that 31 January is followed by 28 February and then by 31 March. See
     Stripe, subscriptions: billing cycle anchor.
     """
-    count = (at.year - anchor.year) * 12 + at.month - anchor.month
-    if months_after(anchor, count) > at:
-        count -= 1
+    count = months_since(anchor, at)
     return Period(months_after(anchor, count), months_after(anchor, count + 1))
+
+
+def months_since(anchor: datetime, at: datetime) -> int:
+    """How many whole months from `anchor` have passed at `at`; below zero before the anchor."""
+    count = (at.year - anchor.year) * 12 + at.month - anchor.month
+    return count - 1 if months_after(anchor, count) > at else count
 
 
 def months_after(anchor: datetime, count: int) -> datetime:
