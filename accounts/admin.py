@@ -29,13 +29,13 @@ class ReadOnly:
 
 class MembershipsOfUser(ReadOnly, admin.TabularInline):
     model = Membership
-    fields = ("workspace", "role", "created_at")
+    fields = readonly_fields = ("workspace", "role", "created_at")
     extra = 0
 
 
 class MembersOfWorkspace(ReadOnly, admin.TabularInline):
     model = Membership
-    fields = ("user", "role", "created_at")
+    fields = readonly_fields = ("user", "role", "created_at")
     extra = 0
 
 

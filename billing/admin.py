@@ -7,11 +7,13 @@ from django.contrib import admin
 from django.db import transaction
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
+from django.utils.formats import date_format
 
 from accounts import clock
 from accounts.admin import ReadOnly
 from accounts.models import User
 from billing import quotas
+from billing.entitlements import entitlement
 from billing.models import (
     AuditEntry,
     CreditGrant,
@@ -80,7 +82,7 @@ class ChangesOfSubscription(ReadOnly, admin.TabularInline):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("workspace", "plan", "source", "used", "period_ends", "stripe_status")
+    list_display = ("workspace", "plan", "source", "period_ends", "stripe_status")
     list_filter = ("stripe_status", "comp_plan", "paid_plan")
     search_fields = ("workspace__name", "workspace__id", "workspace__members__email", "stripe_customer_id")
     search_help_text = "A workspace's name or id, a member's e-mail address, or a Stripe customer"
@@ -120,27 +122,22 @@ class SubscriptionAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="Plan now")
     def plan(self, subscription: Subscription) -> str:
-        return self._quota(subscription).entitlement.plan.name
+        return entitlement(subscription, clock.now()).plan.name
 
     @admin.display(description="From")
     def source(self, subscription: Subscription) -> str:
-        return self._quota(subscription).entitlement.source.label
+        return entitlement(subscription, clock.now()).source.label
 
+    @admin.display(description="Period ends")
+    def period_ends(self, subscription: Subscription) -> str:
+        return date_format(entitlement(subscription, clock.now()).period.end, "DATETIME_FORMAT")
+
+    # Shown for one subscription only: it costs a statement.
     @admin.display(description="Runs")
     def used(self, subscription: Subscription) -> str:
-        quota = self._quota(subscription)
-        return f"{quota.used:,} of {'unlimited' if quota.limit is None else format(quota.limit, ',')}"
-
-    @admin.display(description="Until")
-    def period_ends(self, subscription: Subscription) -> Any:
-        return self._quota(subscription).entitlement.period.end
-
-    def _quota(self, subscription: Subscription) -> quotas.Quota:
-        # Once a row, for the four columns that show it.
-        if "quota_shown" not in subscription.__dict__:
-            subscription.__dict__["quota_shown"] = quotas.quota_for(subscription, now=clock.now())
-        shown: quotas.Quota = subscription.__dict__["quota_shown"]
-        return shown
+        quota = quotas.quota_for(subscription, now=clock.now())
+        limit = "unlimited" if quota.limit is None else f"of {quota.limit:,}"
+        return f"{quota.used:,} {limit}, and {quota.credits:,} credits"
 
 
 @admin.register(UsagePeriod)

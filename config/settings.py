@@ -243,13 +243,18 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
 }
 
 # Jobs: a row in the transaction that wants the effect, carried out by `manage.py procrastinate worker`.
 
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
-PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful"}
+# The jobs of a worker that has given no sign of life for so long are taken up again.
+WORKER_SILENT_SECONDS = env.int("WORKER_SILENT_SECONDS", default=30)
+PROCRASTINATE_WORKER_DEFAULTS = {
+    "delete_jobs": "successful",
+    "update_heartbeat_interval": WORKER_SILENT_SECONDS / 3,
+    "stalled_worker_timeout": WORKER_SILENT_SECONDS,
+}
 
 # Agent sessions
 
@@ -264,6 +269,8 @@ def mailer(url: str) -> dict[str, Any]:
     """A MAILERS entry from EMAIL_URL; django-environ still speaks in the settings that MAILERS replaced."""
     old = env.email_url_config(url)
     new: dict[str, Any] = {"BACKEND": old["EMAIL_BACKEND"]}
+    if new["BACKEND"].endswith("console.EmailBackend"):
+        new["BACKEND"] = "accounts.mail.ReadableConsole"
     if new["BACKEND"].endswith("smtp.EmailBackend"):
         new["OPTIONS"] = {
             "host": old["EMAIL_HOST"],

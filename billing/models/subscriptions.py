@@ -117,7 +117,7 @@ class Subscription(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Subscription of {self.workspace_id}"
+        return f"Subscription of {self.workspace}"
 
     @transaction.atomic(savepoint=False)
     def change(self, *, cause: str, now: datetime, actor: User | None = None, **facts: Any) -> None:
@@ -146,8 +146,12 @@ class Subscription(models.Model):
 
     def facts(self) -> dict[str, Any]:
         """Every fact by column name, as history keeps it."""
+        return {field.attname: getattr(self, field.attname) for field in self.fact_fields()}
+
+    @classmethod
+    def fact_fields(cls) -> "list[models.Field[Any, Any]]":
         left_out = {"id", "workspace_id", "created_at", "updated_at"}
-        return {f.attname: getattr(self, f.attname) for f in self._meta.concrete_fields if f.attname not in left_out}
+        return [field for field in cls._meta.concrete_fields if field.attname not in left_out]
 
 
 class SubscriptionChange(models.Model):

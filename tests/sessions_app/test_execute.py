@@ -22,7 +22,7 @@ type Travel = Callable[[timedelta], datetime]
 
 def finish(person: Person, session_id: str) -> None:
     """Have the session's run carried out, without a worker."""
-    run = Run.objects.get(session=session_id, status="queued")
+    run = Run.objects.get(session_id=session_id, status="queued")
     started = runs.start(run.pk, now=run.created_at)
     assert started is not None
     assert runs.succeed(started, now=run.created_at)

@@ -202,7 +202,7 @@ def test_the_periodic_sweep_takes_up_the_job_of_a_dead_worker(bob: Person, work:
     # As a worker leaves it that was killed after it had fetched the job.
     with connection.cursor() as cursor:
         cursor.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE task_name = 'sessions_app.jobs.carry_out'")
-    jobs.sweep.defer(timestamp=int(now().timestamp()))
+    jobs.sweep.configure().defer(timestamp=int(now().timestamp()))
     work()
     work()
     assert bob.get(f"/sessions/{session['id']}").json()["status"] == "completed"
