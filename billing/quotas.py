@@ -350,13 +350,16 @@ WITH counter AS (
 )
 SELECT run.* FROM run
 """
+# More may be used than the limit now is, and less than nothing is never left. GREATEST leaves NULL out.
 _REFUND_PERIOD = """
 WITH counter AS (
     UPDATE billing_usageperiod SET used = used - %(n)s WHERE id = %(period)s AND ends_at > %(now)s
     RETURNING id, used
 )
 INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, period_id, balance, created_at)
-SELECT %(workspace)s, 'refund', %(n)s, %(run)s, id, %(limit)s::int - used, %(now)s FROM counter RETURNING id
+SELECT %(workspace)s, 'refund', %(n)s, %(run)s, id,
+    CASE WHEN %(limit)s::int IS NOT NULL THEN GREATEST(%(limit)s::int - used, 0) END, %(now)s
+FROM counter RETURNING id
 """
 _REFUND_GRANT = """
 WITH counter AS (
@@ -395,8 +398,9 @@ def _consume_grant(quota: Quota, run: Making, now: datetime) -> Consumed | None:
     while True:
         row = _one(_CONSUME_GRANT.format(run=run.sql), {"workspace": workspace, "now": now, **run.parameters})
         if row is not None:
-            _, credits = _read_counters(quota.subscription, now)
-            return Consumed(replace(quota, credits=credits), tuple(row))
+            # Read again: others may have taken what the period had left when this request began.
+            forget_counters(quota.subscription)
+            return Consumed(quota_for(quota.subscription, now=now), tuple(row))
         # The grant that was waited for may have been emptied meanwhile: only when none has
         # anything left is the answer no. Every further round means that somebody else was served.
         left = CreditGrant.objects.filter(workspace=workspace, used__lt=F("quantity"))
