@@ -98,7 +98,9 @@ def standing_of(subscription: Subscription) -> Standing:
             """,
             [subscription.workspace_id],
         )
-        return Standing(*cursor.fetchone())
+        owner_id, is_used = cursor.fetchone()
+    # Who has paid here before would get nothing from a trial (invariant 8).
+    return Standing(owner_id, is_used or subscription.first_paid_at is not None)
 
 
 def comp(
