@@ -129,10 +129,10 @@ def load(*, overwrite: bool = False) -> list[Difference]:
         plan, _ = Plan.objects.get_or_create(slug=entry.slug, defaults={**entry.values, "loaded": _plain(entry.values)})
         for name in entry.values.keys() & mine.keys():
             setattr(plan, name, mine[name])
-        plan.loaded = {**plan.loaded, **_plain(entry.values), "offers": [_name(offer) for offer in entry.offers]}
+        plan.loaded = plan.loaded | _plain(entry.values) | {_key(offer): offer.unit_amount for offer in entry.offers}
         plan.save()
         for offer in entry.offers:
-            if _name(offer) in mine:
+            if _key(offer) in mine:
                 _load_price(plan, offer)
     return written
 
@@ -147,8 +147,8 @@ def _compare(entry: Entry, plan: Plan | None) -> Iterator[Difference]:
     for offer in entry.offers:
         found = prices.get((offer.interval, offer.currency))
         if found != offer.unit_amount:
-            is_by_staff = plan is not None and _name(offer) in plan.loaded.get("offers", [])
-            yield Difference(entry.slug, _name(offer), found, offer.unit_amount, is_by_staff)
+            is_by_staff = plan is not None and _key(offer) in plan.loaded and plan.loaded[_key(offer)] != found
+            yield Difference(entry.slug, _key(offer), found, offer.unit_amount, is_by_staff)
 
 
 def _load_price(plan: Plan, offer: Offer) -> None:
@@ -157,8 +157,8 @@ def _load_price(plan: Plan, offer: Offer) -> None:
     Price.objects.create(plan=plan, interval=offer.interval, currency=offer.currency, unit_amount=offer.unit_amount)
 
 
-def _name(offer: Offer) -> str:
-    return f"price {offer.interval} {offer.currency} {offer.unit_amount}"
+def _key(offer: Offer) -> str:
+    return f"price {offer.interval} {offer.currency}"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
