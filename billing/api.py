@@ -78,14 +78,16 @@ class Usage(APIView):
     @extend_schema(parameters=[UsageQuerySerializer], responses=UsageSerializer)
     def get(self, request: Request) -> Response:
         """The present period, runs day by day, and when at this pace they will be spent."""
-        query = UsageQuerySerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
         held = access.of(request)
         subscription = held.workspace.subscription
         quota = quota_for(subscription, now=held.now)
         period = quota.entitlement.period
         # The last day of a period counts whole, also where the period ends within it.
         ends_on = (period.end - timedelta(microseconds=1)).date() + timedelta(days=1)
+        query = UsageQuerySerializer(
+            data={"from": period.start.date(), "to": ends_on} | request.query_params.dict(),
+        )
+        query.is_valid(raise_exception=True)
         shape: dict[str, Any] = {
             "period": {"start": period.start, "end": period.end},
             "used": quota.used,
@@ -94,8 +96,8 @@ class Usage(APIView):
             "credits": quota.credits,
             "per_day": reports.runs_per_day(
                 subscription,
-                start=query.validated_data.get("from", period.start.date()),
-                end=query.validated_data.get("to", ends_on),
+                start=query.validated_data["from"],
+                end=query.validated_data["to"],
             ),
             "forecast": {"exhausted_on": reports.exhausted_on(quota, now=held.now)},
         }

@@ -43,6 +43,7 @@ def exhausted_on(quota: Quota, *, now: datetime) -> date | None:
     days = (now.date() - quota.entitlement.period.start.date()).days + 1
     # In whole days, rounded up: the run that cannot be started belongs to the day after the last full one.
     days_left = -(-quota.remaining * days // quota.used)
-    if days_left > (quota.entitlement.period.end - now) / timedelta(days=1):
+    last_day = (quota.entitlement.period.end - timedelta(microseconds=1)).date()
+    if days_left > (last_day - now.date()).days:
         return None
     return now.date() + timedelta(days=days_left)

@@ -99,7 +99,7 @@ class TrialActivatedSerializer(serializers.Serializer[Any]):
 
 
 class UsageQuerySerializer(serializers.Serializer[Any]):
-    """`?from&to`, dates, half-open; by default the present period."""
+    """`?from&to`, dates, half-open; the view fills in the present period's for what is left out."""
 
     # `from` is a word of the language, so these two are given by get_fields.
     to = serializers.DateField(required=False)
@@ -110,12 +110,10 @@ class UsageQuerySerializer(serializers.Serializer[Any]):
         return {"from": serializers.DateField(required=False), **super().get_fields()}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        start, end = attrs.get("from"), attrs.get("to")
-        if start and end:
-            if end <= start:
-                raise serializers.ValidationError({"to": ["The range is half-open: `to` must be after `from`."]})
-            if (end - start).days > self.LONGEST_DAYS:
-                raise serializers.ValidationError({"to": [f"At most {self.LONGEST_DAYS} days at once."]})
+        if attrs["to"] <= attrs["from"]:
+            raise serializers.ValidationError({"to": ["The range is half-open: `to` must be after `from`."]})
+        if (attrs["to"] - attrs["from"]).days > self.LONGEST_DAYS:
+            raise serializers.ValidationError({"to": [f"At most {self.LONGEST_DAYS} days at once."]})
         return attrs
 
 
