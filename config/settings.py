@@ -157,7 +157,7 @@ EMAIL_VERIFICATION_TIMEOUT = timedelta(days=3)
 TRIAL_REQUIRES_VERIFIED_EMAIL = either("TRIAL_REQUIRES_VERIFIED_EMAIL", not DEBUG)
 
 # The key of hashes that must outlive an account. Set it apart before SECRET_KEY is ever changed.
-ADDRESS_HASH_KEY = env.str("ADDRESS_HASH_KEY", default=SECRET_KEY)
+ADDRESS_HASH_KEY = env.str("ADDRESS_HASH_KEY", default="") or SECRET_KEY
 
 # Tokens: "kid:secret" pairs; the first signs, all verify.
 
