@@ -54,6 +54,10 @@ def chosen_workspace(request: Request) -> uuid.UUID | None:
     if value is None:
         return None
     try:
-        return uuid.UUID(value)
+        chosen = uuid.UUID(value)
     except ValueError as error:
         raise Http404 from error
+    # uuid.UUID also takes braces, a urn and no hyphens; one spelling is enough.
+    if str(chosen) != value.lower():
+        raise Http404
+    return chosen
