@@ -2,8 +2,10 @@
 
 import logging
 import uuid
+from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
@@ -19,14 +21,31 @@ log = logging.getLogger(__name__)
 # Plans with priority have a queue of their own: the worker that takes only the other one
 # is never busy with them, so nobody starves.
 PRIORITY_QUEUE, STANDARD_QUEUE = "runs_priority", "runs"
-WORKER_SILENT_SECONDS = 30
 PLATFORM_FAILED = "Something failed on our side. The unit was given back; please try again."
 
 
 def hand_to_worker(run: Run, plan: Plan) -> None:
     """Enqueue the run in the caller's transaction, before those of plans with a smaller priority."""
-    queue = PRIORITY_QUEUE if plan.job_priority else STANDARD_QUEUE
-    carry_out.configure(queue=queue, priority=plan.job_priority).defer(run_id=str(run.pk))
+    carry_out.configure(queue=queue_of(plan), priority=plan.job_priority).defer(run_id=str(run.pk))
+
+
+#: The same for a run that is being `made` in the same statement: one round trip less where it counts most.
+ENQUEUE = """
+run AS MATERIALIZED (
+    SELECT made.*, procrastinate_defer_jobs_v1(ARRAY[ROW(
+        %(queue)s, %(task)s, %(priority)s, NULL, NULL, jsonb_build_object('run_id', made.id), NULL
+    )]::procrastinate_job_to_defer_v1[]) AS jobs
+    FROM made
+)
+"""
+
+
+def enqueue_parameters(plan: Plan) -> dict[str, Any]:
+    return {"queue": queue_of(plan), "task": carry_out.name, "priority": plan.job_priority}
+
+
+def queue_of(plan: Plan) -> str:
+    return PRIORITY_QUEUE if plan.job_priority else STANDARD_QUEUE
 
 
 @app.task(queue=STANDARD_QUEUE)
@@ -68,7 +87,7 @@ async def sweep(context: JobContext, timestamp: int) -> None:
     if any(swept.values()):
         log.warning("Swept runs: %s", ", ".join(f"{count} {kind}" for kind, count in swept.items() if count))
     manager = context.app.job_manager
-    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=WORKER_SILENT_SECONDS):
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=settings.WORKER_SILENT_SECONDS):
         # Every job here is safe to run twice; a run that had begun is not queued any more and stays ended.
         log.warning("Job %s (%s) was left by a dead worker and is taken up again.", job.id, job.task_name)
         await manager.retry_job(job)

@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.http import Http404
-from uuid_utils.compat import uuid7
 
 from accounts.access import Access
 from accounts.errors import Problem
@@ -57,9 +56,12 @@ def open_session(access: Access, *, title: str, prompt: str) -> tuple[Session, R
         last_activity_at=now,
         created_at=now,
     )
-    # Inside the transaction of an Idempotency-Key this needs no savepoint: whatever fails, all of it goes.
-    with transaction.atomic(savepoint=False):
+    if quotas.quota_for(access.workspace.subscription, now=now).entitlement.plan.concurrency_limit is None:
+        # The one statement of `_charge` is a transaction by itself, and the shortest that there can be.
         run, quota = _charge(access, session, prompt)
+    else:
+        with transaction.atomic(savepoint=False):
+            run, quota = _charge(access, session, prompt)
     return session, run, quota
 
 
@@ -69,6 +71,7 @@ def execute(access: Access, session: Session, *, prompt: str) -> tuple[Run, quot
     Raises SessionBusy while the agent is at work there, QuotaExceeded, Refused for concurrency.
     """
     now, subscription = access.now, access.workspace.subscription
+    # Inside the transaction of an Idempotency-Key this needs no savepoint: whatever fails, all of it goes.
     with transaction.atomic(savepoint=False):
         # Two at once in one session: the second waits here, and then finds the first one's run.
         session = Session.objects.select_for_update().get(pk=session.pk)
@@ -119,44 +122,37 @@ session AS (
 """
 _FIND_SESSION = "session AS (SELECT %(session)s::uuid AS id FROM counter)"
 _INSERT_RUN = """
-run AS (
-    INSERT INTO sessions_app_run (id, workspace_id, session_id, prompt, status,
+made AS (
+    INSERT INTO sessions_app_run (workspace_id, session_id, prompt, status,
         failure_kind, error, is_charged, created_at, handed_at, start_by)
-    SELECT %(run)s, %(workspace)s, session.id, %(prompt)s, 'queued',
+    SELECT %(workspace)s, session.id, %(prompt)s, 'queued',
         '', '', true, %(now)s, %(handed_at)s, CASE WHEN %(handed_at)s::timestamptz IS NULL
             THEN least(%(start_by)s::timestamptz, counter.ends_at) ELSE %(start_by)s::timestamptz END
     FROM counter, session
     RETURNING id, session_id, start_by
 )
 """
-_OPEN = f"{_INSERT_SESSION}, {_INSERT_RUN}"
-_CONTINUE = f"{_FIND_SESSION}, {_INSERT_RUN}"
+_NOT_HANDED_OVER = "run AS (SELECT * FROM made)"
 
 
 def _charge(access: Access, session: Session, prompt: str) -> tuple[Run, quotas.Quota]:
-    """Counter, ledger line, run and, where it is new, session in one statement; before it the job, with a prompt.
+    """Counter, ledger line, run, where it is new session, and with a prompt the job: all in one statement.
 
-    The statement comes last, so that the counter's row is locked for no longer than the commit takes:
-    requests of one workspace pass it one by one.
+    It is the transaction's last, so that the counter's row, which the requests of one workspace
+    pass one by one, is locked for no longer than the commit takes.
     """
     now, is_new, subscription = access.now, session._state.adding, access.workspace.subscription
     run = Run(
-        # Made here and not by the database: the job that carries it is written before the run is.
-        id=uuid7(),
         workspace=access.workspace,
         prompt=prompt,
         status=Run.Status.QUEUED,
         created_at=now,
         handed_at=now if prompt else None,
-        start_by=now + (settings.RUN_START_TIMEOUT if prompt else UNUSED_FOR),
     )
-    if prompt:
-        jobs.hand_to_worker(run, quotas.quota_for(subscription, now=now).entitlement.plan)
     parameters: dict[str, Any] = {
-        "run": run.pk,
         "prompt": prompt,
         "handed_at": run.handed_at,
-        "start_by": run.start_by,
+        "start_by": now + (settings.RUN_START_TIMEOUT if prompt else UNUSED_FOR),
     }
     if is_new:
         parameters |= {
@@ -168,8 +164,17 @@ def _charge(access: Access, session: Session, prompt: str) -> tuple[Run, quotas.
         }
     else:
         parameters["session"] = session.pk
-    consumed = quotas.consume(subscription, quotas.Making(_OPEN if is_new else _CONTINUE, parameters), now=now)
-    _, session.id, run.start_by = consumed.run
+    if prompt:
+        parameters |= jobs.enqueue_parameters(quotas.quota_for(subscription, now=now).entitlement.plan)
+    making = ", ".join(
+        (
+            _INSERT_SESSION if is_new else _FIND_SESSION,
+            _INSERT_RUN,
+            jobs.ENQUEUE if prompt else _NOT_HANDED_OVER,
+        )
+    )
+    consumed = quotas.consume(subscription, quotas.Making(making, parameters), now=now)
+    run.id, session.id, run.start_by = consumed.run[:3]
     run.session = session
     run._state.adding = session._state.adding = False
     if prompt:

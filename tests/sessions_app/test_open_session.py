@@ -164,3 +164,15 @@ def test_plans_with_priority_have_a_queue_of_their_own(bob: Person, plan: str, q
     bob.post("/sessions", {"prompt": "Go"})
     job = ProcrastinateJob.objects.get(task_name="sessions_app.jobs.carry_out")
     assert (job.queue_name, job.priority) == (queue, priority)
+
+
+def test_both_ways_of_handing_a_run_to_a_worker_write_the_same_job(bob: Person) -> None:
+    bob.post("/sessions", {"prompt": "In the statement that makes the run"})
+    session = bob.post("/sessions").json()
+    bob.post("/agent/execute", {"session_id": session["id"], "prompt": "Made before"})
+    first, second = ProcrastinateJob.objects.filter(task_name="sessions_app.jobs.carry_out").order_by("id").values()
+    own = {"id", "args"}
+    assert {name: value for name, value in first.items() if name not in own} == {
+        name: value for name, value in second.items() if name not in own
+    }
+    assert first["args"].keys() == second["args"].keys() == {"run_id"}
