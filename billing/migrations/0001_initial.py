@@ -9,276 +9,710 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CreditGrant',
+            name="CreditGrant",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('given', 'Given'), ('returned', 'Returned'), ('bought', 'Bought')], max_length=10)),
-                ('quantity', models.PositiveIntegerField()),
-                ('used', models.PositiveIntegerField(default=0)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('reason', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('created_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='accounts.workspace')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("given", "Given"), ("returned", "Returned"), ("bought", "Bought")], max_length=10
+                    ),
+                ),
+                ("quantity", models.PositiveIntegerField()),
+                ("used", models.PositiveIntegerField(default=0)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("reason", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="accounts.workspace"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('slug', models.SlugField(help_text='The word by which the API names the plan.', unique=True)),
-                ('name', models.CharField(max_length=60)),
-                ('description', models.CharField(blank=True, max_length=200)),
-                ('rank', models.PositiveSmallIntegerField(help_text='Of the plans that are live at an instant the highest rank wins.', unique=True)),
-                ('runs_limit', models.PositiveIntegerField(blank=True, help_text='Runs a period. Empty: unlimited.', null=True)),
-                ('concurrency_limit', models.PositiveIntegerField(blank=True, help_text='Runs at once. Empty: unlimited.', null=True)),
-                ('storage_limit', models.PositiveBigIntegerField(blank=True, help_text='Bytes. Empty: unlimited.', null=True)),
-                ('members_limit', models.PositiveIntegerField(blank=True, help_text='Members. Empty: unlimited.', null=True)),
-                ('features', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('basic_agent', 'Basic agent'), ('community_support', 'Community support'), ('email_support', 'E-mail support'), ('priority_support', 'Priority support'), ('priority_processing', 'Priority processing'), ('advanced_features', 'Advanced features'), ('api_keys', 'API keys')], max_length=40), blank=True, default=list)),
-                ('grace_days', models.PositiveSmallIntegerField(default=7, help_text='Days after the oldest unpaid invoice for which a past-due subscription keeps the plan.')),
-                ('grace_runs', models.PositiveIntegerField(blank=True, help_text='Most runs of a period whose invoice is unpaid. Empty: a tenth of the limit.', null=True)),
-                ('job_priority', models.PositiveSmallIntegerField(default=0, help_text='Above 0, runs are taken before those of plans with a smaller number.')),
-                ('is_public', models.BooleanField(default=True, help_text='Shown on the pricing page and in the API.')),
-                ('loaded', models.JSONField(default=dict, editable=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("slug", models.SlugField(help_text="The word by which the API names the plan.", unique=True)),
+                ("name", models.CharField(max_length=60)),
+                ("description", models.CharField(blank=True, max_length=200)),
+                (
+                    "rank",
+                    models.PositiveSmallIntegerField(
+                        help_text="Of the plans that are live at an instant the highest rank wins.", unique=True
+                    ),
+                ),
+                (
+                    "runs_limit",
+                    models.PositiveIntegerField(blank=True, help_text="Runs a period. Empty: unlimited.", null=True),
+                ),
+                (
+                    "concurrency_limit",
+                    models.PositiveIntegerField(blank=True, help_text="Runs at once. Empty: unlimited.", null=True),
+                ),
+                (
+                    "storage_limit",
+                    models.PositiveBigIntegerField(blank=True, help_text="Bytes. Empty: unlimited.", null=True),
+                ),
+                (
+                    "members_limit",
+                    models.PositiveIntegerField(blank=True, help_text="Members. Empty: unlimited.", null=True),
+                ),
+                (
+                    "features",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[
+                                ("basic_agent", "Basic agent"),
+                                ("community_support", "Community support"),
+                                ("email_support", "E-mail support"),
+                                ("priority_support", "Priority support"),
+                                ("priority_processing", "Priority processing"),
+                                ("advanced_features", "Advanced features"),
+                                ("api_keys", "API keys"),
+                            ],
+                            max_length=40,
+                        ),
+                        blank=True,
+                        default=list,
+                    ),
+                ),
+                (
+                    "grace_days",
+                    models.PositiveSmallIntegerField(
+                        default=7,
+                        help_text="Days after the oldest unpaid invoice for which a past-due subscription keeps the plan.",
+                    ),
+                ),
+                (
+                    "grace_runs",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Most runs of a period whose invoice is unpaid. Empty: a tenth of the limit.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "job_priority",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Above 0, runs are taken before those of plans with a smaller number."
+                    ),
+                ),
+                ("is_public", models.BooleanField(default=True, help_text="Shown on the pricing page and in the API.")),
+                ("loaded", models.JSONField(default=dict, editable=False)),
             ],
             options={
-                'ordering': ['rank'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('features__contained_by', ['basic_agent', 'community_support', 'email_support', 'priority_support', 'priority_processing', 'advanced_features', 'api_keys'])), name='plan_features_are_known')],
+                "ordering": ["rank"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "features__contained_by",
+                                [
+                                    "basic_agent",
+                                    "community_support",
+                                    "email_support",
+                                    "priority_support",
+                                    "priority_processing",
+                                    "advanced_features",
+                                    "api_keys",
+                                ],
+                            )
+                        ),
+                        name="plan_features_are_known",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('interval', models.CharField(choices=[('month', 'Month'), ('year', 'Year')], default='month', max_length=5)),
-                ('currency', models.CharField(default='usd', help_text='ISO 4217, in lower case as Stripe has it.', max_length=3)),
-                ('unit_amount', models.PositiveIntegerField(help_text='In minor units: 1900 is 19.00 USD.')),
-                ('stripe_price_id', models.CharField(blank=True, max_length=255, null=True, unique=True)),
-                ('is_active', models.BooleanField(default=True)),
-                ('plan', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='billing.plan')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "interval",
+                    models.CharField(choices=[("month", "Month"), ("year", "Year")], default="month", max_length=5),
+                ),
+                (
+                    "currency",
+                    models.CharField(
+                        default="usd", help_text="ISO 4217, in lower case as Stripe has it.", max_length=3
+                    ),
+                ),
+                ("unit_amount", models.PositiveIntegerField(help_text="In minor units: 1900 is 19.00 USD.")),
+                ("stripe_price_id", models.CharField(blank=True, max_length=255, null=True, unique=True)),
+                ("is_active", models.BooleanField(default=True)),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="prices",
+                        to="billing.plan",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['plan__rank', 'interval', 'currency'],
+                "ordering": ["plan__rank", "interval", "currency"],
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('trial_start', models.DateTimeField(blank=True, null=True)),
-                ('trial_end', models.DateTimeField(blank=True, null=True)),
-                ('comp_start', models.DateTimeField(blank=True, null=True)),
-                ('comp_end', models.DateTimeField(blank=True, null=True)),
-                ('comp_reason', models.CharField(blank=True, max_length=200)),
-                ('runs_override', models.PositiveIntegerField(blank=True, null=True)),
-                ('runs_override_end', models.DateTimeField(blank=True, null=True)),
-                ('stripe_customer_id', models.CharField(blank=True, max_length=255, null=True, unique=True)),
-                ('stripe_subscription_id', models.CharField(blank=True, max_length=255)),
-                ('stripe_status', models.CharField(blank=True, help_text="Stripe's own word, also one never seen before.", max_length=30)),
-                ('paid_interval', models.CharField(blank=True, choices=[('month', 'Month'), ('year', 'Year')], max_length=5)),
-                ('paid_anchor', models.DateTimeField(blank=True, help_text='From which the months of a period are cut.', null=True)),
-                ('paid_start', models.DateTimeField(blank=True, null=True)),
-                ('paid_end', models.DateTimeField(blank=True, null=True)),
-                ('is_period_paid', models.BooleanField(default=False)),
-                ('is_collection_paused', models.BooleanField(default=False)),
-                ('oldest_unpaid_at', models.DateTimeField(blank=True, null=True)),
-                ('first_paid_at', models.DateTimeField(blank=True, null=True)),
-                ('cancel_at', models.DateTimeField(blank=True, help_text='A scheduled cancel, however it was asked for.', null=True)),
-                ('canceled_at', models.DateTimeField(blank=True, null=True)),
-                ('pending_interval', models.CharField(blank=True, choices=[('month', 'Month'), ('year', 'Year')], max_length=5)),
-                ('pending_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(editable=False)),
-                ('updated_at', models.DateTimeField(editable=False)),
-                ('base_plan', models.ForeignKey(help_text='What remains when everything else has ended.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
-                ('comp_plan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
-                ('paid_plan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
-                ('paid_price', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price')),
-                ('pending_plan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
-                ('trial_plan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
-                ('workspace', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, to='accounts.workspace')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("trial_start", models.DateTimeField(blank=True, null=True)),
+                ("trial_end", models.DateTimeField(blank=True, null=True)),
+                ("comp_start", models.DateTimeField(blank=True, null=True)),
+                ("comp_end", models.DateTimeField(blank=True, null=True)),
+                ("comp_reason", models.CharField(blank=True, max_length=200)),
+                ("runs_override", models.PositiveIntegerField(blank=True, null=True)),
+                ("runs_override_end", models.DateTimeField(blank=True, null=True)),
+                ("stripe_customer_id", models.CharField(blank=True, max_length=255, null=True, unique=True)),
+                ("stripe_subscription_id", models.CharField(blank=True, max_length=255)),
+                (
+                    "stripe_status",
+                    models.CharField(
+                        blank=True, help_text="Stripe's own word, also one never seen before.", max_length=30
+                    ),
+                ),
+                (
+                    "paid_interval",
+                    models.CharField(blank=True, choices=[("month", "Month"), ("year", "Year")], max_length=5),
+                ),
+                (
+                    "paid_anchor",
+                    models.DateTimeField(blank=True, help_text="From which the months of a period are cut.", null=True),
+                ),
+                ("paid_start", models.DateTimeField(blank=True, null=True)),
+                ("paid_end", models.DateTimeField(blank=True, null=True)),
+                ("is_period_paid", models.BooleanField(default=False)),
+                ("is_collection_paused", models.BooleanField(default=False)),
+                ("oldest_unpaid_at", models.DateTimeField(blank=True, null=True)),
+                ("first_paid_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "cancel_at",
+                    models.DateTimeField(
+                        blank=True, help_text="A scheduled cancel, however it was asked for.", null=True
+                    ),
+                ),
+                ("canceled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "pending_interval",
+                    models.CharField(blank=True, choices=[("month", "Month"), ("year", "Year")], max_length=5),
+                ),
+                ("pending_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(editable=False)),
+                ("updated_at", models.DateTimeField(editable=False)),
+                (
+                    "base_plan",
+                    models.ForeignKey(
+                        help_text="What remains when everything else has ended.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "comp_plan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "paid_plan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "paid_price",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.price",
+                    ),
+                ),
+                (
+                    "pending_plan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "trial_plan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, to="accounts.workspace"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SubscriptionChange',
+            name="SubscriptionChange",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('cause', models.CharField(max_length=40)),
-                ('before', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('after', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('monthly_amount', models.PositiveIntegerField(help_text='Minor units a month after the change.')),
-                ('currency', models.CharField(blank=True, max_length=3)),
-                ('actor', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('subscription', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='changes', to='billing.subscription')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("cause", models.CharField(max_length=40)),
+                ("before", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ("after", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ("monthly_amount", models.PositiveIntegerField(help_text="Minor units a month after the change.")),
+                ("currency", models.CharField(blank=True, max_length=3)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "subscription",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="changes",
+                        to="billing.subscription",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='TrialUse',
+            name="TrialUse",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=10)),
-                ('subject', models.CharField(max_length=64)),
-                ('at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=10)),
+                ("subject", models.CharField(max_length=64)),
+                ("at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('kind', 'subject'), name='trial_used_once')],
+                "constraints": [models.UniqueConstraint(fields=("kind", "subject"), name="trial_used_once")],
             },
         ),
         migrations.CreateModel(
-            name='UsagePeriod',
+            name="UsagePeriod",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(choices=[('comp', 'Comp'), ('paid', 'Paid'), ('trial', 'Trial'), ('free', 'Free')], max_length=5)),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField()),
-                ('runs_limit', models.PositiveIntegerField(help_text="The plan's, when the period was opened.", null=True)),
-                ('used', models.PositiveIntegerField(default=0)),
-                ('plan', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='billing.plan')),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='accounts.workspace')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("comp", "Comp"), ("paid", "Paid"), ("trial", "Trial"), ("free", "Free")], max_length=5
+                    ),
+                ),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField()),
+                (
+                    "runs_limit",
+                    models.PositiveIntegerField(help_text="The plan's, when the period was opened.", null=True),
+                ),
+                ("used", models.PositiveIntegerField(default=0)),
+                (
+                    "plan",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to="billing.plan"),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="accounts.workspace"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-starts_at'],
+                "ordering": ["-starts_at"],
             },
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('consume', 'Consume'), ('refund', 'Refund'), ('grant', 'Grant'), ('adjust', 'Adjust')], max_length=7)),
-                ('quantity', models.IntegerField()),
-                ('run_id', models.UUIDField(null=True)),
-                ('balance', models.IntegerField(null=True)),
-                ('created_at', models.DateTimeField()),
-                ('grant', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.creditgrant')),
-                ('workspace', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='accounts.workspace')),
-                ('period', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.usageperiod')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("consume", "Consume"),
+                            ("refund", "Refund"),
+                            ("grant", "Grant"),
+                            ("adjust", "Adjust"),
+                        ],
+                        max_length=7,
+                    ),
+                ),
+                ("quantity", models.IntegerField()),
+                ("run_id", models.UUIDField(null=True)),
+                ("balance", models.IntegerField(null=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "grant",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing.creditgrant",
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="accounts.workspace"
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing.usageperiod",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'ledger entries',
-                'ordering': ['-created_at', '-id'],
+                "verbose_name_plural": "ledger entries",
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.UUIDField(db_default=django.db.models.functions.uuid.UUID7(), editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('action', models.CharField(max_length=60)),
-                ('target', models.CharField(help_text='What it was done to, as model:id.', max_length=100)),
-                ('reason', models.CharField(max_length=200)),
-                ('before', models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('after', models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('actor', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('workspace', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.workspace')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.db.models.functions.uuid.UUID7(),
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("action", models.CharField(max_length=60)),
+                ("target", models.CharField(help_text="What it was done to, as model:id.", max_length=100)),
+                ("reason", models.CharField(max_length=200)),
+                ("before", models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ("after", models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'audit entries',
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['workspace', '-id'], name='audit_by_workspace')],
+                "verbose_name_plural": "audit entries",
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["workspace", "-id"], name="audit_by_workspace")],
             },
         ),
         migrations.AddIndex(
-            model_name='creditgrant',
-            index=models.Index(condition=models.Q(('used__lt', models.F('quantity'))), fields=['workspace', 'expires_at'], name='grant_with_something_left'),
+            model_name="creditgrant",
+            index=models.Index(
+                condition=models.Q(("used__lt", models.F("quantity"))),
+                fields=["workspace", "expires_at"],
+                name="grant_with_something_left",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('used__lte', models.F('quantity'))), name='grant_is_not_overdrawn'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("used__lte", models.F("quantity"))), name="grant_is_not_overdrawn"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['given', 'returned', 'bought'])), name='grant_kind_is_known'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("kind__in", ["given", "returned", "bought"])), name="grant_kind_is_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('plan', 'interval', 'currency'), name='price_once_while_active'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_active", True)),
+                fields=("plan", "interval", "currency"),
+                name="price_once_while_active",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('interval__in', ['month', 'year'])), name='price_interval_is_known'),
+            model_name="price",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("interval__in", ["month", "year"])), name="price_interval_is_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='price_currency_is_iso'),
+            model_name="price",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("currency__regex", "^[a-z]{3}$")), name="price_currency_is_iso"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('stripe_price_id', ''), _negated=True), name='price_stripe_id_is_not_empty'),
+            model_name="price",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("stripe_price_id", ""), _negated=True), name="price_stripe_id_is_not_empty"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('trial_end', None), ('trial_plan', None), ('trial_start', None)), models.Q(('trial_end__gt', models.F('trial_start')), ('trial_plan__isnull', False), ('trial_start__isnull', False)), _connector='OR'), name='subscription_trial_is_whole'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("trial_end", None), ("trial_plan", None), ("trial_start", None)),
+                    models.Q(
+                        ("trial_end__gt", models.F("trial_start")),
+                        ("trial_plan__isnull", False),
+                        ("trial_start__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="subscription_trial_is_whole",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('comp_end', None), ('comp_plan', None), ('comp_start', None)), models.Q(('comp_end__gt', models.F('comp_start')), ('comp_plan__isnull', False), ('comp_start__isnull', False), models.Q(('comp_reason', ''), _negated=True)), _connector='OR'), name='subscription_comp_is_whole'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("comp_end", None), ("comp_plan", None), ("comp_start", None)),
+                    models.Q(
+                        ("comp_end__gt", models.F("comp_start")),
+                        ("comp_plan__isnull", False),
+                        ("comp_start__isnull", False),
+                        models.Q(("comp_reason", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="subscription_comp_is_whole",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('runs_override', None), ('runs_override_end', None)), models.Q(('runs_override__isnull', False), ('runs_override_end__isnull', False)), _connector='OR'), name='subscription_override_is_whole'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("runs_override", None), ("runs_override_end", None)),
+                    models.Q(("runs_override__isnull", False), ("runs_override_end__isnull", False)),
+                    _connector="OR",
+                ),
+                name="subscription_override_is_whole",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(('paid_plan', None), models.Q(('paid_anchor__isnull', False), ('paid_end__gt', models.F('paid_start')), ('paid_start__isnull', False), models.Q(('stripe_status', ''), _negated=True), models.Q(('paid_interval', ''), _negated=True)), _connector='OR'), name='subscription_paid_is_whole'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("paid_plan", None),
+                    models.Q(
+                        ("paid_anchor__isnull", False),
+                        ("paid_end__gt", models.F("paid_start")),
+                        ("paid_start__isnull", False),
+                        models.Q(("stripe_status", ""), _negated=True),
+                        models.Q(("paid_interval", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="subscription_paid_is_whole",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('pending_at', None), ('pending_plan', None)), models.Q(('pending_at__isnull', False), ('pending_plan__isnull', False)), _connector='OR'), name='subscription_pending_is_whole'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("pending_at", None), ("pending_plan", None)),
+                    models.Q(("pending_at__isnull", False), ("pending_plan__isnull", False)),
+                    _connector="OR",
+                ),
+                name="subscription_pending_is_whole",
+            ),
         ),
         migrations.AddIndex(
-            model_name='subscriptionchange',
-            index=models.Index(fields=['subscription', '-id'], name='change_by_subscription'),
+            model_name="subscriptionchange",
+            index=models.Index(fields=["subscription", "-id"], name="change_by_subscription"),
         ),
         migrations.AddIndex(
-            model_name='subscriptionchange',
-            index=models.Index(fields=['at'], name='change_by_instant'),
+            model_name="subscriptionchange",
+            index=models.Index(fields=["at"], name="change_by_instant"),
         ),
         migrations.AddConstraint(
-            model_name='usageperiod',
-            constraint=models.UniqueConstraint(fields=('workspace', 'source', 'starts_at'), name='usage_period_once'),
+            model_name="usageperiod",
+            constraint=models.UniqueConstraint(fields=("workspace", "source", "starts_at"), name="usage_period_once"),
         ),
         migrations.AddConstraint(
-            model_name='usageperiod',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='usage_period_is_not_empty'),
+            model_name="usageperiod",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_at__gt", models.F("starts_at"))), name="usage_period_is_not_empty"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='usageperiod',
-            constraint=models.CheckConstraint(condition=models.Q(('source__in', ['comp', 'paid', 'trial', 'free'])), name='usage_period_source_is_known'),
+            model_name="usageperiod",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("source__in", ["comp", "paid", "trial", "free"])),
+                name="usage_period_source_is_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(fields=['workspace', '-created_at', '-id'], name='ledger_by_workspace'),
+            model_name="ledgerentry",
+            index=models.Index(fields=["workspace", "-created_at", "-id"], name="ledger_by_workspace"),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.UniqueConstraint(condition=models.Q(('run_id__isnull', False)), fields=('run_id', 'kind'), name='ledger_once_a_run_and_kind'),
+            model_name="ledgerentry",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("run_id__isnull", False)),
+                fields=("run_id", "kind"),
+                name="ledger_once_a_run_and_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('grant', None), ('period__isnull', False)), models.Q(('grant__isnull', False), ('period', None)), _connector='OR'), name='ledger_names_one_bucket'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("grant", None), ("period__isnull", False)),
+                    models.Q(("grant__isnull", False), ("period", None)),
+                    _connector="OR",
+                ),
+                name="ledger_names_one_bucket",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'consume'), ('quantity__lt', 0), ('run_id__isnull', False)), models.Q(('kind', 'refund'), ('quantity__gt', 0), ('run_id__isnull', False)), models.Q(('kind', 'grant'), ('quantity__gt', 0), ('run_id', None)), models.Q(('kind', 'adjust'), ('run_id', None)), _connector='OR'), name='ledger_quantity_fits_kind'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "consume"), ("quantity__lt", 0), ("run_id__isnull", False)),
+                    models.Q(("kind", "refund"), ("quantity__gt", 0), ("run_id__isnull", False)),
+                    models.Q(("kind", "grant"), ("quantity__gt", 0), ("run_id", None)),
+                    models.Q(("kind", "adjust"), ("run_id", None)),
+                    _connector="OR",
+                ),
+                name="ledger_quantity_fits_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'consume'), _negated=True), ('balance', None), ('balance__gte', 0), _connector='OR'), name='ledger_is_not_overdrawn'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "consume"), _negated=True),
+                    ("balance", None),
+                    ("balance__gte", 0),
+                    _connector="OR",
+                ),
+                name="ledger_is_not_overdrawn",
+            ),
         ),
     ]
