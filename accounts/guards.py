@@ -55,7 +55,8 @@ def guessing(*, address: str, account: str) -> Iterator[list[bool]]:
     """Around a check of credentials; append whether it succeeded to the list. Raises TooManyTries.
 
     Only failures count. The tries at one account wait for each other, so that sixty-four guesses
-    sent at once are sixty-four guesses; those of one address do not, for many people share one.
+    sent at once are sixty-four guesses. Those of one address do not, for many people share one: they
+    take turns only to be counted, and who is then past the limit does not learn the outcome.
     """
     outcome: list[bool] = []
     if not settings.RATE_LIMITS:
@@ -65,9 +66,11 @@ def guessing(*, address: str, account: str) -> Iterator[list[bool]]:
         _refuse_over(SIGN_IN_ACCOUNT, account)
         _refuse_over(SIGN_IN_ADDRESS, address)
         yield outcome
-        if outcome != [True]:
-            _record(SIGN_IN_ACCOUNT, account)
-            _record(SIGN_IN_ADDRESS, address)
+        with _alone(SIGN_IN_ADDRESS, address):
+            _refuse_over(SIGN_IN_ADDRESS, address)
+            if outcome != [True]:
+                _record(SIGN_IN_ACCOUNT, account)
+                _record(SIGN_IN_ADDRESS, address)
 
 
 def forget_old(now: datetime) -> int:

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
+from accounts import tokens
 from accounts.models import Workspace
 from tests.people import PASSWORD, Person
 
@@ -220,6 +221,7 @@ def test_a_workspace_that_is_foreign_unknown_or_malformed_answers_alike(
     cast: Cast, charlie: Person, each: Callable[..., Any]
 ) -> None:
     own = str(charlie.workspace.pk)
+    token = f"Bearer {tokens.sign_in(charlie.user).access_token}"
     named = [
         str(cast.team.pk),
         str(uuid.uuid4()),
@@ -232,8 +234,7 @@ def test_a_workspace_that_is_foreign_unknown_or_malformed_answers_alike(
     for endpoint in (endpoint for endpoint, row in TABLE.items() if row.stranger == 404):
         for workspace in named:
             with each(endpoint=endpoint, workspace=workspace):
-                client = cast.clients["stranger"]
-                client.credentials(**client._credentials | {"HTTP_X_WORKSPACE": workspace})
+                cast.clients["stranger"].credentials(HTTP_AUTHORIZATION=token, HTTP_X_WORKSPACE=workspace)
                 answer = cast.is_refused("stranger", endpoint, 404)
                 assert answer.content == b'{"detail":"There is nothing at this address.","code":"not_found"}'
 

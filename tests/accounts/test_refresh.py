@@ -1,0 +1,136 @@
+"""POST /auth/refresh and /auth/logout: families of tokens, rotated, reused and revoked."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from rest_framework.test import APIClient
+
+from accounts import tokens
+from accounts.models import RefreshToken, TokenFamily
+from tests.people import Person
+
+
+def refresh(raw: str) -> Any:
+    return APIClient().post("/api/v1/auth/refresh", {"refresh_token": raw}, format="json")
+
+
+def logout(raw: str) -> Any:
+    return APIClient().post("/api/v1/auth/logout", {"refresh_token": raw}, format="json")
+
+
+def is_refused(answer: Any) -> bool:
+    return (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """The answers to requests that are sent from as many threads."""
+
+    def run(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def test_a_refresh_token_is_exchanged_for_a_new_pair(bob: Person, nobody: APIClient) -> None:
+    issued = tokens.sign_in(bob.user)
+    answer = refresh(issued.refresh_token)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert set(body) == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert body["refresh_token"] != issued.refresh_token
+    nobody.credentials(HTTP_AUTHORIZATION=f"Bearer {body['access_token']}")
+    assert nobody.get("/api/v1/auth/me").status_code == 200
+    assert refresh(body["refresh_token"]).status_code == 200
+
+
+def test_a_reused_refresh_token_ends_its_family_and_no_other(bob: Person) -> None:
+    other = tokens.sign_in(bob.user)
+    first = tokens.sign_in(bob.user).refresh_token
+    second = refresh(first).json()["refresh_token"]
+    issued = RefreshToken.objects.count()
+    assert is_refused(refresh(first))
+    assert is_refused(refresh(second))
+    assert RefreshToken.objects.count() == issued
+    assert refresh(other.refresh_token).status_code == 200
+
+
+def test_no_raw_token_is_kept(bob: Person) -> None:
+    raw = tokens.sign_in(bob.user).refresh_token
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(t::text, ' ') FROM accounts_refreshtoken t")
+        assert raw not in cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize("raw", ["", "none", "a.b.c", "\0", "é" * 10, "x" * 3000])
+def test_what_is_no_token_is_refused(raw: str, bob: Person) -> None:
+    before = list(RefreshToken.objects.values())
+    for send in (refresh, logout):
+        assert send(raw).status_code in (400, 401)
+    assert list(RefreshToken.objects.values()) == before
+    assert not TokenFamily.objects.exclude(revoked_at=None).exists()
+
+
+def test_a_refresh_token_lives_for_a_week(bob: Person) -> None:
+    raw = tokens.sign_in(bob.user).refresh_token
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=7, seconds=-5), tick=False):
+        answer = refresh(raw)
+    assert answer.status_code == 200
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=14), tick=False):
+        assert is_refused(refresh(answer.json()["refresh_token"]))
+    assert RefreshToken.objects.filter(family__tokens__used_at__isnull=False).distinct().count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_exchanges_of_one_token_one_succeeds_and_the_family_ends(bob: Person) -> None:
+    raw = tokens.sign_in(bob.user).refresh_token
+    answers = at_once([lambda: refresh(raw)] * 8)
+    assert sorted(answer.status_code for answer in answers) == [200, *[401] * 7]
+    winner = next(answer for answer in answers if answer.status_code == 200)
+    assert is_refused(refresh(winner.json()["refresh_token"]))
+    family = TokenFamily.objects.get(tokens__token_hash=tokens._hash(raw))
+    assert family.revoked_at is not None
+    assert family.tokens.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_exchange_beside_a_sign_out_leaves_nothing_that_lives(bob: Person) -> None:
+    for _ in range(5):
+        raw = tokens.sign_in(bob.user).refresh_token
+        exchanged, signed_out = at_once([lambda raw=raw: refresh(raw), lambda raw=raw: logout(raw)])  # type: ignore[misc]
+        assert signed_out.status_code == 204
+        if exchanged.status_code == 200:
+            assert is_refused(refresh(exchanged.json()["refresh_token"]))
+        else:
+            assert is_refused(exchanged)
+
+
+def test_signing_out_ends_the_family_and_no_other(bob: Person) -> None:
+    ended, kept = tokens.sign_in(bob.user), tokens.sign_in(bob.user)
+    assert logout(ended.refresh_token).status_code == 204
+    assert is_refused(refresh(ended.refresh_token))
+    assert refresh(kept.refresh_token).status_code == 200
+
+
+def test_signing_out_twice_is_no_error(bob: Person) -> None:
+    raw = tokens.sign_in(bob.user).refresh_token
+    assert (logout(raw).status_code, logout(raw).status_code) == (204, 204)
+
+
+def test_signing_out_everywhere_ends_every_token_at_once(bob: Person, alice: Person) -> None:
+    refresh_tokens = [tokens.sign_in(bob.user).refresh_token for _ in range(2)]
+    assert bob.post("/auth/logout-all").status_code == 204
+    assert is_refused(bob.get("/auth/me"))
+    assert all(is_refused(refresh(raw)) for raw in refresh_tokens)
+    assert alice.get("/auth/me").status_code == 200
+    bob.user.refresh_from_db()
+    bob.sign_in()
+    assert bob.get("/auth/me").status_code == 200

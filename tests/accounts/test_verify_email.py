@@ -1,0 +1,87 @@
+"""POST /auth/verify-email and its resend: an address is proved by the key in a mail."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.core import mail, signing
+from rest_framework.test import APIClient
+
+from accounts import links
+from accounts.models import User
+from tests.people import Person
+
+
+def verify(key: str) -> Any:
+    return APIClient().post("/api/v1/auth/verify-email", {"key": key}, format="json")
+
+
+def is_verified(person: Person) -> bool:
+    return User.objects.get(pk=person.user.pk).is_email_verified
+
+
+def is_refused(answer: Any) -> bool:
+    return (answer.status_code, list(answer.json()["errors"])) == (400, ["key"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_registering_sends_the_key_that_verifies(nobody: APIClient, work: Callable[[], None]) -> None:
+    body = {"fullname": "Zoe Quill", "email": "zoe@example.com", "password": "a rather long phrase"}
+    assert nobody.post("/api/v1/auth/register", body, format="json").status_code == 201
+    work()
+    (message,) = mail.outbox
+    assert (message.to, message.subject) == (["zoe@example.com"], "Confirm your e-mail address for AI-Manus")
+    assert "Hello Zoe," in str(message.body)
+    (link,) = re.findall(r"http\S+", str(message.body))
+    prefix = f"{settings.SITE_URL}/accounts/confirm-email/"
+    assert link.startswith(prefix)
+    assert verify(unquote(link.removeprefix(prefix).rstrip("/"))).status_code == 204
+    assert User.objects.get().is_email_verified
+
+
+def test_a_key_works_twice_without_harm(bob: Person) -> None:
+    key = links.verification_key(bob.user)
+    assert (verify(key).status_code, verify(key).status_code) == (204, 204)
+    assert bob.get("/auth/me").json()["email_verified"] is True
+
+
+@pytest.mark.parametrize("key", ["", "none", "a:b:c", "\0", signing.dumps(["x"], salt=links.VERIFY_SALT)])
+def test_a_key_that_is_none_of_ours_is_refused(key: str, bob: Person) -> None:
+    assert is_refused(verify(key))
+    assert not is_verified(bob)
+
+
+def test_a_key_of_another_purpose_is_refused(bob: Person) -> None:
+    assert is_refused(verify(signing.dumps([str(bob.user.pk), bob.user.email], salt="elsewhere")))
+    assert not is_verified(bob)
+
+
+def test_a_key_lives_for_three_days(bob: Person) -> None:
+    key = links.verification_key(bob.user)
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=3, minutes=1), tick=False):
+        assert is_refused(verify(key))
+    assert not is_verified(bob)
+
+
+def test_a_key_proves_the_address_that_it_was_sent_to(bob: Person) -> None:
+    key = links.verification_key(bob.user)
+    bob.user.set_email("robert@example.com")
+    bob.user.save()
+    assert is_refused(verify(key))
+    assert not is_verified(bob)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_mail_is_sent_again_until_the_address_is_verified(bob: Person, work: Callable[[], None]) -> None:
+    assert bob.post("/auth/verify-email/resend").status_code == 204
+    work()
+    assert len(mail.outbox) == 1
+    assert verify(links.verification_key(bob.user)).status_code == 204
+    assert bob.post("/auth/verify-email/resend").status_code == 204
+    work()
+    assert len(mail.outbox) == 1
