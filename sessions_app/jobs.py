@@ -7,7 +7,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from procrastinate import JobContext
+from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 
 from accounts import clock
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 # is never busy with them, so nobody starves.
 PRIORITY_QUEUE, STANDARD_QUEUE = "runs_priority", "runs"
 PLATFORM_FAILED = "Something failed on our side. The unit was given back; please try again."
+
+# The first statement after PostgreSQL was restarted finds a dead connection: the job is tried again
+# on a new one. A run that had begun by then is not queued any more, and is left to the sweeper.
+DATABASE_AWAY = RetryStrategy(max_attempts=10, wait=1, retry_exceptions=[OperationalError, InterfaceError])
 
 
 def hand_to_worker(run: Run, plan: Plan) -> None:
@@ -48,7 +52,7 @@ def queue_of(plan: Plan) -> str:
     return PRIORITY_QUEUE if plan.job_priority else STANDARD_QUEUE
 
 
-@app.task(queue=STANDARD_QUEUE)
+@app.task(queue=STANDARD_QUEUE, retry=DATABASE_AWAY)
 def carry_out(*, run_id: str) -> None:
     """Safe to run twice: only the one that finds the run queued, and holds it, carries it out."""
     with runs.held(uuid.UUID(run_id)) as is_mine:

@@ -58,10 +58,14 @@ def test_when_postgresql_is_killed_in_a_burst_the_web_recovers_and_nothing_is_ch
     assert {id for status, id in seen if status == 201} <= kept
     assert set(opened) <= kept
     assert len(set(opened)) == len(opened) == CLIENTS * EACH == books(alice.person.workspace).runs
-    # What compose and the demo do with a worker that has ended.
-    if worker.exit_code is not None:
-        service.start_worker("--concurrency=4", name="another")
-    until(lambda: set(runs_by_status()) <= {"succeeded", "failed"}, "every run ends", seconds=90)
+
+    def every_run_has_ended() -> bool:
+        # What compose and the demo do with a worker that has ended.
+        if worker.exit_code is not None and "another" not in service.children:
+            service.start_worker("--concurrency=4", name="another")
+        return set(runs_by_status()) <= {"succeeded", "failed"}
+
+    until(every_run_has_ended, "every run ends", seconds=90)
     lost = Run.objects.filter(status=Run.Status.FAILED)
     assert set(lost.values_list("failure_kind", "is_charged")) <= {("worker_lost", False)}
     assert lost.count() <= 8
@@ -71,6 +75,34 @@ def test_when_postgresql_is_killed_in_a_burst_the_web_recovers_and_nothing_is_ch
         assert found.used == found.consumed - found.returned
     assert jobs_without_a_run() == 0
     service.check_billing()
+
+
+def test_a_worker_whose_connections_were_cut_carries_out_what_is_queued_next(
+    own_service: Service, somebody: Somebody
+) -> None:
+    own_service.web_workers = 1
+    own_service.start_web()
+    worker = own_service.start_worker("--concurrency=2")
+    bob = somebody(own_service)
+    for _ in range(2):
+        bob.open_session()
+    until(lambda: runs_by_status() == {"succeeded": 2}, "the worker has its connections")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    for _ in range(4):
+        bob.open_session()
+
+    def every_run_has_succeeded() -> bool:
+        if worker.exit_code is not None and "another" not in own_service.children:
+            own_service.start_worker(name="another")
+        return runs_by_status() == {"succeeded": 6}
+
+    until(every_run_has_succeeded, "what was queued after the cut is carried out")
+    assert books(bob.person.workspace).used == 6
+    own_service.check_billing()
 
 
 def runs_by_status() -> Counter[str]:
