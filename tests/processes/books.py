@@ -1,5 +1,6 @@
 """What the database says of one workspace: read after a burst, to be counted."""
 
+import uuid
 from dataclasses import dataclass
 
 from django.db import connection
@@ -32,7 +33,7 @@ def books(workspace: Workspace) -> Books:
         jobs=_count(
             "SELECT count(*) FROM procrastinate_jobs j JOIN sessions_app_run r ON r.id::text = j.args ->> 'run_id' "
             "WHERE r.workspace_id = %s",
-            [workspace.pk],
+            workspace.pk,
         ),
         used=sum(buckets) + sum(grants),
     )
@@ -41,8 +42,7 @@ def books(workspace: Workspace) -> Books:
 def jobs_without_a_run() -> int:
     return _count(
         "SELECT count(*) FROM procrastinate_jobs j WHERE j.task_name = 'sessions_app.jobs.carry_out' "
-        "AND NOT EXISTS (SELECT FROM sessions_app_run r WHERE r.id::text = j.args ->> 'run_id')",
-        [],
+        "AND NOT EXISTS (SELECT FROM sessions_app_run r WHERE r.id::text = j.args ->> 'run_id')"
     )
 
 
@@ -50,12 +50,11 @@ def runs_without_a_job() -> int:
     """Of those that wait for a worker."""
     return _count(
         "SELECT count(*) FROM sessions_app_run r WHERE r.status = 'queued' AND r.handed_at IS NOT NULL "
-        "AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.args ->> 'run_id' = r.id::text)",
-        [],
+        "AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.args ->> 'run_id' = r.id::text)"
     )
 
 
-def _count(sql: str, parameters: list[object]) -> int:
+def _count(sql: str, *parameters: uuid.UUID) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return int(cursor.fetchone()[0])

@@ -1,6 +1,7 @@
 """A person at a service's API, by HTTP."""
 
 from collections import Counter
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,11 +43,11 @@ class Caller:
         except httpx.TransportError:
             return None
 
-    def open_session(self, prompt: str = "Write a haiku") -> str:
+    def open_session(self, prompt: str = "Write a haiku") -> uuid.UUID:
         """The id of a session that was opened; fails when it was refused."""
         answer = self.post("/sessions", {"prompt": prompt})
         assert answer.status_code == 201, answer.text
-        return str(answer.json()["id"])
+        return uuid.UUID(answer.json()["id"])
 
 
 def statuses(answers: Iterable[httpx.Response | None]) -> Counter[int]:

@@ -1,5 +1,6 @@
 """Stopping, and who goes first: over HTTP, with real workers and an agent that waits for a file."""
 
+import uuid
 from collections.abc import Generator
 
 import pytest
@@ -21,7 +22,7 @@ def gated(own_service: Service) -> Generator[Service, None, None]:
     own_service.open_gate("all")
 
 
-def status_of(session: str) -> str:
+def status_of(session: uuid.UUID) -> str:
     """Of the session's one run."""
     return Run.objects.get(session=session).status
 
@@ -57,7 +58,7 @@ def test_a_run_that_is_stopped_while_running_stays_charged_and_reports_nothing_m
     assert status_of(session) == "stopped"
     assert books(bob.person.workspace).used == 1
     # The worker is free, and the session can go on.
-    assert bob.post("/agent/execute", {"session_id": session, "prompt": "held"}).status_code == 202
+    assert bob.post("/agent/execute", {"session_id": str(session), "prompt": "held"}).status_code == 202
     until(lambda: bob.get(f"/sessions/{session}").json()["status"] == "completed", "the next run is carried out")
     gated.check_billing()
 
@@ -72,7 +73,7 @@ def test_queued_runs_of_plans_with_priority_go_first(gated: Service, somebody: S
     gated.open_gate("all")
     until(lambda: not Run.objects.exclude(status="succeeded").exists(), "every run is carried out")
     order = Run.objects.order_by("started_at").values_list("session_id", flat=True)
-    assert [str(id) for id in order] == [busy, *pro, *free]
+    assert list(order) == [busy, *pro, *free]
 
 
 def test_a_worker_for_the_others_takes_their_runs_while_priority_floods(gated: Service, somebody: Somebody) -> None:
