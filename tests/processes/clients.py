@@ -1,7 +1,7 @@
 """A person at a service's API, by HTTP."""
 
-from collections import Counter
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
