@@ -24,14 +24,18 @@ class CursorPages(CursorPagination):
         """Raises ValidationError for a cursor that was not handed out here."""
         try:
             cursor = super().decode_cursor(request)
-            if cursor is not None and cursor.position is not None:
-                self._check(str(cursor.position))
+            if cursor is not None:
+                self._check(cursor)
         except (NotFound, FieldError, ValueError) as error:
             raise ValidationError({"cursor": ["This cursor is not one that was handed out here."]}) from error
         return cursor
 
-    def _check(self, position: str) -> None:
-        value = self.position_field.to_python(position)
+    def _check(self, cursor: Cursor) -> None:
+        if cursor.position is None:
+            if cursor.offset == 0:
+                raise ValueError("This is where the first page begins, and that has no cursor.")
+            return
+        value = self.position_field.to_python(cursor.position)
         if isinstance(value, datetime) and value.tzinfo is None:
             raise ValueError("The positions of our cursors are aware.")
 
