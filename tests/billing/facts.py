@@ -4,6 +4,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import strategies as st
+
 from billing.catalogue import CATALOGUE
 from billing.models import Interval, Plan, Subscription
 
@@ -16,6 +18,10 @@ FREE, TRIAL, BASIC, PRO, ENTERPRISE = (PLANS[entry.slug] for entry in CATALOGUE)
 
 def at(year: int, month: int = 1, day: int = 1, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
     return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def instants(first: datetime, last: datetime) -> st.SearchStrategy[datetime]:
+    return st.datetimes(first.replace(tzinfo=None), last.replace(tzinfo=None), timezones=st.just(UTC))
 
 
 def facts(**given: Any) -> Subscription:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from billing.entitlements import entitlement
 from billing.models import Interval, Plan, Source, Subscription
-from tests.billing.facts import BASIC, FREE, PLANS, PRO, TRIAL, at, comp, facts, paid, trial
+from tests.billing.facts import BASIC, FREE, PLANS, PRO, TRIAL, at, comp, facts, instants, paid, trial
 
 NOON = at(2026, 3, 15, 12)
 EDGE_HOURS = 72
@@ -96,9 +96,7 @@ def test_a_source_begins_with_its_first_instant_and_ends_before_its_last(source:
     assert found == ["free", source, source, "free"]
 
 
-instants = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(  # noqa: DTZ001  (given its zone below)
-    lambda naive: naive.replace(tzinfo=NOON.tzinfo)
-)
+moments = instants(at(2020), at(2030))
 plans = st.builds(
     Plan,
     id=st.uuids(),
@@ -112,7 +110,7 @@ subscriptions = st.builds(
     base_plan=plans,
     **{f"{name}_plan": st.none() | plans for name in ("trial", "comp", "paid", "pending")},
     **{
-        name: st.none() | instants
+        name: st.none() | moments
         for name in (
             *("trial_start", "trial_end", "comp_start", "comp_end", "runs_override_end"),
             *("paid_anchor", "paid_start", "paid_end", "oldest_unpaid_at", "first_paid_at"),
@@ -128,7 +126,7 @@ subscriptions = st.builds(
 )
 
 
-@given(subscriptions, instants, st.none() | st.integers(0, 9999))
+@given(subscriptions, moments, st.none() | st.integers(0, 9999))
 def test_whatever_the_facts_there_is_a_plan_with_a_period_that_holds_now(
     subscription: Subscription, now: datetime, bucket_limit: int | None
 ) -> None:
@@ -139,7 +137,7 @@ def test_whatever_the_facts_there_is_a_plan_with_a_period_that_holds_now(
         assert limit is None or limit >= 0
 
 
-@given(subscriptions, instants, instants)
+@given(subscriptions, moments, moments)
 def test_the_same_facts_give_the_same_answer_in_whatever_order_they_are_asked(
     subscription: Subscription, now: datetime, other: datetime
 ) -> None:

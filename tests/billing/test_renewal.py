@@ -1,6 +1,6 @@
 """The edges of a paid period: 72 hours as if renewed, and a yearly price cut into months from its anchor."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from billing.entitlements import EDGE, entitlement
 from billing.models import Interval, Source
 from billing.periods import Period, months_after
-from tests.billing.facts import BASIC, FREE, PRO, at, facts, paid
+from tests.billing.facts import BASIC, FREE, PRO, at, facts, instants, paid
 
 START, END = at(2026, 1, 31, 9), at(2026, 2, 28, 9)
 TICK = timedelta(microseconds=1)
-anchors = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  (given UTC)
+anchors = instants(at(2020), at(2030))
 lengths = {Interval.MONTH: 1, Interval.YEAR: 12}
 
 

@@ -1,0 +1,171 @@
+"""Each proof of check_billing finds the damage that it is for, and none that is not there."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from billing.models import Plan
+from billing.proofs import PROOFS
+from tests.billing import facts
+from tests.billing.facts import at
+from tests.billing.meter import change, give, plan
+from tests.people import Person
+
+DAMAGE = {
+    "period counter equals its ledger lines": [
+        "UPDATE billing_usageperiod SET used = used + 1 WHERE workspace_id = %(bob)s",
+    ],
+    "grant counter equals its ledger lines": [
+        "UPDATE billing_creditgrant SET used = used - 1 WHERE workspace_id = %(bob)s",
+    ],
+    "no run was granted beyond the limit": [
+        "ALTER TABLE billing_ledgerentry DROP CONSTRAINT ledger_is_not_overdrawn",
+        "UPDATE billing_ledgerentry SET balance = -1 WHERE run_id = %(run)s",
+    ],
+    "a run is consumed once and returned at most once": [
+        "UPDATE billing_ledgerentry SET quantity = 2 WHERE run_id = %(returned)s AND kind = 'refund'",
+        "UPDATE billing_usageperiod SET used = used - 1 WHERE workspace_id = %(bob)s",
+    ],
+    "a ledger line belongs to its bucket's workspace": [
+        "UPDATE billing_ledgerentry SET workspace_id = %(charlie)s WHERE kind = 'grant'",
+    ],
+    "every workspace has a subscription": [
+        "DELETE FROM billing_subscriptionchange WHERE subscription_id IN "
+        "(SELECT id FROM billing_subscription WHERE workspace_id = %(charlie)s)",
+        "DELETE FROM billing_subscription WHERE workspace_id = %(charlie)s",
+    ],
+    "a subscription is as its history says": [
+        "UPDATE billing_subscription SET is_period_paid = true WHERE workspace_id = %(charlie)s",
+    ],
+    "a run has its consume line, and is charged as the ledger says": [
+        "UPDATE sessions_app_run SET is_charged = false, status = 'stopped' WHERE id = %(run)s",
+    ],
+    "a consume line has its run, in the same workspace": [
+        "DELETE FROM sessions_app_event WHERE run_id = %(returned)s",
+        "DELETE FROM sessions_app_run WHERE id = %(returned)s",
+    ],
+    "no run is left over from a dead worker": [
+        "DELETE FROM procrastinate_jobs WHERE args ->> 'run_id' = %(run)s::text",
+    ],
+}
+
+
+@pytest.fixture
+def names(bob: Person, charlie: Person) -> dict[str, Any]:
+    """Books that are right: bob has a run, one that was given back, and one that a credit paid for."""
+    runs = {}
+    for name in ("run", "returned", "credited"):
+        if name == "credited":
+            plan(Plan.FREE, runs_limit=0)
+            change(bob.workspace, runs_override=1, runs_override_end=at(2099))
+            give(bob.workspace, 3, bob.workspace.created_at)
+        session = bob.post("/sessions", {"prompt": "Write a haiku"}).json()
+        runs[name] = uuid.UUID(session["runs"][0]["id"])
+        if name == "returned":
+            bob.post(f"/sessions/{session['id']}/stop")
+    return {"bob": bob.workspace.pk, "charlie": charlie.workspace.pk, **runs}
+
+
+def findings() -> dict[str, list[Any]]:
+    found = {}
+    with connection.cursor() as cursor:
+        for proof in PROOFS:
+            cursor.execute(proof.sql)
+            found[proof.name] = cursor.fetchall()
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def damage(statements: list[str], names: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in ("billing_ledgerentry", "billing_subscriptionchange"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only")
+        for statement in statements:
+            cursor.execute(statement, {name: names[name] for name in names if f"%({name})s" in statement})
+
+
+def test_books_that_are_right_have_no_findings(names: dict[str, Any]) -> None:
+    assert findings() == {}
+
+
+def test_every_proof_has_a_damage_that_it_is_shown_to_find() -> None:
+    assert set(DAMAGE) == {proof.name for proof in PROOFS}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_proof_finds_its_damage_and_no_other_does(names: dict[str, Any], name: str) -> None:
+    damage(DAMAGE[name], names)
+    found = findings()
+    assert list(found) == [name]
+    ((id, sentence),) = found[name]
+    assert id
+    assert sentence
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (
+            ["DELETE FROM billing_ledgerentry WHERE run_id = %(run)s"],
+            {"period counter equals its ledger lines", "a run has its consume line, and is charged as the ledger says"},
+        ),
+        (
+            ["DELETE FROM billing_ledgerentry WHERE run_id = %(returned)s AND kind = 'consume'"],
+            {"period counter equals its ledger lines", "a run is consumed once and returned at most once"},
+        ),
+        (
+            [
+                "DROP INDEX ledger_once_a_run_and_kind",
+                "INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, period_id, created_at) "
+                "SELECT workspace_id, kind, quantity, run_id, period_id, created_at "
+                "FROM billing_ledgerentry WHERE run_id = %(run)s",
+            ],
+            {"period counter equals its ledger lines", "a run is consumed once and returned at most once"},
+        ),
+    ],
+)
+def test_lines_that_are_gone_or_twice_there_are_found(
+    names: dict[str, Any], statements: list[str], expected: set[str]
+) -> None:
+    damage(statements, names)
+    assert set(findings()) == expected
+
+
+FACTS = {
+    "runs_override": "99",
+    "runs_override_end": "now()",
+    "comp_end": "comp_end + interval '1 day'",
+    "comp_reason": "'None at all'",
+    "base_plan_id": "comp_plan_id",
+    "stripe_status": "'unpaid'",
+    "paid_end": "paid_end + interval '1 second'",
+    "is_collection_paused": "true",
+    "cancel_at": "now()",
+    "pending_interval": "'year'",
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_any_fact_that_was_written_past_the_history_is_found(bob: Person, charlie: Person, fact: str) -> None:
+    start, end = at(2026, 3, 1).replace(microsecond=123456), at(2026, 4)
+    pro = plan(Plan.PRO)
+    change(bob.workspace, **facts.comp(pro, start, end), **facts.paid(pro, start, end))
+    change(bob.workspace, runs_override=5, runs_override_end=end)
+    assert findings() == {}
+    damage(
+        [f"UPDATE billing_subscription SET {fact} = {FACTS[fact]} WHERE workspace_id = %(bob)s"],  # noqa: S608
+        {"bob": bob.workspace.pk},
+    )
+    assert findings() == {
+        "a subscription is as its history says": [
+            (bob.subscription.pk, "the row was written without a line of history")
+        ]
+    }
+
+
+def test_the_findings_say_what_is_off(names: dict[str, Any]) -> None:
+    damage(DAMAGE["period counter equals its ledger lines"], names)
+    ((_, sentence),) = findings()["period counter equals its ledger lines"]
+    assert sentence == "used is 2, the ledger says 1"
