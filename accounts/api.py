@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts import access, clock, guards, jobs, links, tokens
+from accounts import access, clock, guards, jobs, links, passwords, tokens
 from accounts.addresses import client_address
 from accounts.authentication import TokenNotValid
 from accounts.errors import CHALLENGE, Problem
@@ -203,20 +203,13 @@ class ConfirmPasswordReset(PublicView):
     def post(self, request: Request) -> Response:
         """Set a new password with the link's `uid` and `token`; every sign-in of the account ends."""
         body = body_of(ConfirmResetSerializer, request)
+        ended = serializers.ValidationError({"token": ["This link is not valid any more. Ask for a new one."]})
         user = links.user_to_reset(body["uid"], body["token"])
         if user is None:
-            raise serializers.ValidationError({"token": ["This link is not valid any more. Ask for a new one."]})
+            raise ended
         check_password_rules(body["new_password"], user, "new_password")
-        with transaction.atomic():
-            # Of two requests with one link, the second finds the password changed.
-            locked = User.objects.select_for_update().get(pk=user.pk)
-            if locked.password != user.password:
-                raise serializers.ValidationError({"token": ["This link is not valid any more. Ask for a new one."]})
-            user.set_password(body["new_password"])
-            # Who could open the mail has proved the address.
-            user.is_email_verified = True
-            user.save(update_fields=["password", "is_email_verified"])
-            tokens.revoke_families(user)
+        if not passwords.reset(user, body["new_password"]):
+            raise ended
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

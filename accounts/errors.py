@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -76,17 +76,19 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
             body, code = {"detail": "You may not do this.", "code": "permission_denied"}, 403
         case RequestDataTooBig():
             return answer(TooLarge(settings.MAX_BODY_BYTES), context)
-        case TooManyFieldsSent():
+        case TooManyFieldsSent() | UnreadablePostError():
             body, code = BAD_REQUEST, 400
         case exceptions.ValidationError():
             body, code = _invalid(error.detail), error.status_code
+        case exceptions.Throttled():
+            wait = max(1, int(getattr(error, "wait", None) or 0) + 1)
+            body = {"detail": f"Too many requests. Wait {wait} seconds and try again.", "code": "rate_limited"}
+            code, headers = 429, {"Retry-After": str(wait)}
         case exceptions.APIException():
             detail = error.detail if isinstance(error.detail, str) else error.default_detail
             body, code = {"detail": str(detail), "code": _code(error)}, error.status_code
             if challenge := getattr(error, "auth_header", None):
                 headers["WWW-Authenticate"] = challenge
-            if isinstance(error, exceptions.Throttled):
-                headers["Retry-After"] = str(max(1, int(getattr(error, "wait", None) or 0) + 1))
         case OperationalError() | InterfaceError():
             # Quota fails closed: with the database unsure, nothing is granted.
             log.error("The database failed a request: %s", error)

@@ -3,12 +3,14 @@
 import re
 import secrets
 from collections.abc import Callable
+from io import BytesIO
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from accounts.errors import BAD_REQUEST, as_json
+from accounts.errors import BAD_REQUEST, TooLarge, as_json
 
 type Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -26,6 +28,9 @@ class RequestIdMiddleware:
         request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        if request.path.startswith("/api/"):
+            # Tokens and a workspace's data are for who asked, and for nobody's cache.
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 
@@ -42,4 +47,24 @@ class HostMiddleware:
             if request.path.startswith("/api/"):
                 return as_json(BAD_REQUEST, 400)
             return HttpResponse("400 Bad Request\n", status=400, content_type="text/plain")
+        return self.get_response(request)
+
+
+class ChunkedBodyMiddleware:
+    """Reads a chunked body, no further than the limit; Django would take it for an empty one."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
+            try:
+                body = request.META["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
+            except Exception:  # every server has its own for a chunk that is none
+                return as_json(BAD_REQUEST, 400)
+            if len(body) > settings.MAX_BODY_BYTES:
+                error = TooLarge(settings.MAX_BODY_BYTES)
+                return as_json({"detail": str(error.detail), "code": error.code, **error.members}, error.status_code)
+            request.META["CONTENT_LENGTH"] = str(len(body))
+            request._stream = BytesIO(body)  # type: ignore[attr-defined]  # where Django reads the body from
         return self.get_response(request)

@@ -1,21 +1,29 @@
 """Where everything is mounted."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.decorators.csp import csp_override
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts import errors, health
+
+# Swagger styles its elements inline, and its own page is the only one that may.
+docs = csp_override(settings.SECURE_CSP | {"style-src": ["'self'", "'unsafe-inline'"]})(
+    SpectacularSwaggerSplitView.as_view(authentication_classes=[], permission_classes=[])
+)
 
 urlpatterns = [
     path("", health.service),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
+    path("accounts/", include("accounts.page_urls")),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/v1/billing/", include("billing.urls")),
     path("api/v1/", include("sessions_app.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]), name="schema"),
-    path("api/v1/docs", SpectacularSwaggerSplitView.as_view(authentication_classes=[], permission_classes=[])),
+    path("api/v1/docs", docs),
     re_path(r"^api/", errors.api_not_found),
 ]
 
