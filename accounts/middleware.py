@@ -66,5 +66,5 @@ class ChunkedBodyMiddleware:
                 error = TooLarge(settings.MAX_BODY_BYTES)
                 return as_json({"detail": str(error.detail), "code": error.code, **error.members}, error.status_code)
             request.META["CONTENT_LENGTH"] = str(len(body))
-            request._stream = BytesIO(body)  # type: ignore[attr-defined]  # where Django reads the body from
+            request._stream = BytesIO(body)  # where Django reads the body from
         return self.get_response(request)

@@ -1,5 +1,6 @@
 """The OpenAPI description is true: whatever is sent, every answer is one that it describes."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from accounts import links, tokens
+from accounts.models import Workspace
 from tests.people import PASSWORD, Person
 
 DESCRIPTION = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
@@ -88,6 +90,22 @@ def test_a_spent_quota_is_answered_as_described(name: str, body: dict[str, str],
         assert bob.post("/sessions", {}).status_code == 201
     assert send_as(bob, name, body=body).status_code == 402
     assert len(bob.get("/sessions").json()["results"]) == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_too_many_guesses_are_answered_as_described(bob: Person, settings: SettingsWrapper) -> None:
+    settings.RATE_LIMITS = True
+    body = {"email": bob.user.email, "password": "not the password"}
+    statuses = [send_as(bob, "login", body=body).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_suspended_workspace_is_answered_as_described(bob: Person) -> None:
+    Workspace.objects.filter(pk=bob.workspace.pk).update(suspended_at=datetime.now(UTC))
+    assert send_as(bob, "create_session", body={}).status_code == 403
+    assert send_as(bob, "activate_trial").status_code == 403
+    assert bob.get("/sessions").json()["results"] == []
 
 
 def send_as(person: Person, name: str, **request: Any) -> Any:
