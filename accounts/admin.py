@@ -3,15 +3,42 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from accounts import tokens
+from accounts import guards, tokens
+from accounts.addresses import UNKNOWN, client_address
 from accounts.models import Membership, User, Workspace
 
 admin.site.site_header = admin.site.site_title = "AI-Manus staff"
 admin.site.index_title = "Accounts, billing and sessions"
+
+
+class StaffSignIn(AdminAuthenticationForm):
+    """Guesses at the admin's door count as those at the API's do."""
+
+    def clean(self) -> dict[str, Any]:
+        account = User.objects.normalize_email(self.cleaned_data.get("username"))
+        address = client_address(self.request.META) if self.request else UNKNOWN
+        refused: ValidationError | None = None
+        try:
+            with guards.guessing(address=address, account=account) as outcome:
+                try:
+                    super().clean()
+                except ValidationError as error:
+                    refused = error
+                outcome.append(refused is None)
+        except guards.TooManyTries as error:
+            raise ValidationError(str(error.detail), code=error.code) from error
+        if refused is not None:
+            raise refused
+        return self.cleaned_data
+
+
+admin.site.login_form = StaffSignIn
 
 
 class ReadOnly:

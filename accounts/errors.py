@@ -90,7 +90,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
             if challenge := getattr(error, "auth_header", None):
                 headers["WWW-Authenticate"] = challenge
         case OperationalError() | InterfaceError():
-            # Quota fails closed: with the database unsure, nothing is granted.
+            # Invariant 15, quota fails closed: with the database unsure, nothing is granted.
             log.error("The database failed a request: %s", error)
             body, code, headers = DATABASE_AWAY, 503, {"Retry-After": "1"}
         case _:

@@ -16,7 +16,8 @@ class NewPasswordForm(forms.Form):
     )
 
     def __init__(self, *args: object, user: User, **kwargs: object) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)  # type: ignore[arg-type]  # whatever forms.Form takes
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # whatever forms.Form takes
+        self.label_suffix = ""
         self.user = user
         self.fields["password"].help_text = " ".join(password_validators_help_texts())
 

@@ -1,4 +1,4 @@
-"""Counts tries against guessing, in PostgreSQL: with the cache away these guards still hold."""
+"""Counts tries against guessing, in PostgreSQL: with the cache away these guards still hold (invariant 15)."""
 
 import hashlib
 import hmac

@@ -25,8 +25,8 @@ type Post = Callable[..., Response]
 def idempotent(post: Post) -> Post:
     """Make a view's `post` answer a repeated key from its first answer.
 
-    The key is claimed, the work done and the answer stored in one transaction: only a 2xx commits,
-    everything else leaves the key free. A second request meanwhile waits at the unique index.
+    Invariant 4. The key is claimed, the work done and the answer stored in one transaction: only a
+    2xx commits, everything else leaves the key free. A second request meanwhile waits at the unique index.
     """
 
     @functools.wraps(post)

@@ -1,4 +1,7 @@
-"""What accounts leaves to the worker. Links are made there, so that no secret lies in a job row."""
+"""What accounts leaves to the worker: a job row in the transaction that wants the effect (invariant 12).
+
+Links are made by the worker, so that no secret lies in a job row.
+"""
 
 from datetime import UTC, datetime
 

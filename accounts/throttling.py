@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkspaceThrottle(SimpleRateThrottle):
-    """With the cache away requests pass, and it is logged: a limit on rate is no limit on quota."""
+    """With the cache away requests pass, and it is logged: a limit on rate is no limit on quota (invariant 15)."""
 
     rate = "1200/min"
 

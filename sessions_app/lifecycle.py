@@ -25,7 +25,7 @@ class SessionBusy(Problem):
 
 
 def find(access: Access, session_id: uuid.UUID) -> Session:
-    """A session of this workspace. Raises Http404 for a missing, a deleted and a foreign one alike."""
+    """A session of this workspace. Raises Http404 for a missing, a deleted and a foreign one alike (invariant 13)."""
     session = Session.objects.filter(workspace=access.workspace, pk=session_id, deleted_at=None).first()
     if session is None:
         raise Http404
