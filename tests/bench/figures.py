@@ -179,7 +179,7 @@ def consume(database_url: str, cast: Cast, pace: Pace) -> list[Figure]:
 def _consume_of(workspace: str) -> str:
     """The very statement of billing.quotas, its parameters written out as the server would see them."""
     now = datetime.now(UTC)
-    held = entitlement(Subscription.objects.with_plans().get(workspace=workspace), now + timedelta(seconds=1))
+    held = entitlement(Subscription.objects.with_plans().get(workspace__pk=workspace), now + timedelta(seconds=1))
     making = Making.of(held.plan.pk)
     sql = _CONSUME_PERIOD.format(run=making.sql.replace("%(run)s::uuid", "uuidv7()"))
     values: dict[str, object] = {
