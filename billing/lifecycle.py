@@ -111,10 +111,11 @@ def comp(
         raise ValueError("A comp must end in the future.")
     if not reason.strip():
         raise ValueError("A comp needs a reason.")
-    before = subscription.facts()
-    # One that is extended or changed keeps its beginning, and with it its months: nothing is refilled.
-    is_running = subscription.comp_end is not None and now < subscription.comp_end
     with transaction.atomic():
+        subscription.lock()
+        before = subscription.facts()
+        # One that is extended or changed keeps its beginning, and with it its months: nothing is refilled.
+        is_running = subscription.comp_end is not None and now < subscription.comp_end
         subscription.change(
             cause=SubscriptionChange.COMP,
             now=now,

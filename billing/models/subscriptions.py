@@ -122,12 +122,17 @@ class Subscription(models.Model):
     @transaction.atomic(savepoint=False)
     def change(self, *, cause: str, now: datetime, actor: User | None = None, **facts: Any) -> None:
         """Write facts, and the line of history that no later write could make (invariant 16)."""
+        self.lock()
         before = self.facts()
         for name, value in facts.items():
             setattr(self, name, value)
         self.updated_at = now
         self.save(update_fields=[*facts, "updated_at"])
         self.append_history(cause=cause, before=before, now=now, actor=actor)
+
+    def lock(self) -> None:
+        """Read the row again and hold it until the transaction ends: what another wrote meanwhile is part of before."""
+        self.refresh_from_db(from_queryset=Subscription.objects.with_plans().select_for_update(of=("self",)))
 
     def append_history(
         self, *, cause: str, before: dict[str, Any], now: datetime, actor: User | None = None

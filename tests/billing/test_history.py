@@ -1,6 +1,8 @@
 """Every write to a Subscription leaves a line from which that past can be read again (invariant 16)."""
 
 from datetime import timedelta
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from billing.entitlements import entitlement
 from billing.models import AuditEntry, Interval, Plan, Price, Subscription, SubscriptionChange
 from tests.billing import facts
 from tests.billing.facts import at
-from tests.billing.meter import change, plan, subscription_of
+from tests.billing.meter import at_once, change, plan, subscription_of
 from tests.people import Person
 
 NOW = at(2026, 3, 20, 12)
@@ -50,6 +52,16 @@ def test_a_write_appends_what_was_and_what_is(bob: Person, staff: Person) -> Non
     assert changed == {"runs_override": 7, "runs_override_end": "2026-03-21T12:00:00Z"}
     written = bob.subscription
     assert (written.runs_override, written.runs_override_end, written.updated_at) == (7, end, NOW)
+
+
+def test_of_two_writers_that_had_read_the_same_row_the_second_sees_what_the_first_wrote(bob: Person) -> None:
+    one, other = bob.subscription, bob.subscription
+    one.change(cause="override", now=NOW, runs_override=7, runs_override_end=NOW + DAY)
+    lifecycle.comp(other, plan=plan(Plan.PRO), until=NOW + DAY, reason="A friend", actor=None, now=NOW)
+    _, second, third = lines(bob)
+    assert third.before == second.after == AuditEntry.objects.get().before
+    assert (third.after["runs_override"], other.runs_override) == (7, 7)
+    assert entitlement(other, NOW).limit() == 7
 
 
 def test_a_line_names_every_fact(bob: Person) -> None:
@@ -134,3 +146,12 @@ def test_a_comp_without_a_reason_or_a_future_is_refused_and_nothing_is_written(
         comp(bob, **wrong)
     assert bob.subscription.facts() == before
     assert (len(lines(bob)), AuditEntry.objects.count()) == (1, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_at_once_follow_one_another_and_the_last_line_is_as_the_row(bob: Person) -> None:
+    acts = [partial(bob.subscription.change, cause="test", now=NOW, comp_reason=f"{n}") for n in range(8)]
+    assert at_once(acts) == [None] * 8
+    written = lines(bob)
+    assert all(later.before == earlier.after for earlier, later in pairwise(written))
+    assert written[-1].after["comp_reason"] == bob.subscription.comp_reason
