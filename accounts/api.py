@@ -91,9 +91,12 @@ class Login(PublicView):
             # Django hashes once also for an address that nobody has, so the time tells nothing.
             user = authenticate(request._request, username=email, password=body["password"])
             outcome.append(user is not None)
-        if not isinstance(user, User):
-            raise Problem("The e-mail address or the password is wrong.", "invalid_credentials", status=401)
-        return Response(signed_in(user, tokens.sign_in(user)))
+        try:
+            if isinstance(user, User):
+                return Response(signed_in(user, tokens.sign_in(user)))
+        except TokenError:
+            pass
+        raise Problem("The e-mail address or the password is wrong.", "invalid_credentials", status=401)
 
 
 class Refresh(PublicView):
@@ -104,7 +107,7 @@ class Refresh(PublicView):
         """Exchange a refresh token. A token that was exchanged before ends its whole family."""
         body = body_of(RefreshSerializer, request)
         try:
-            _, issued = tokens.refresh(body["refresh_token"])
+            issued = tokens.refresh(body["refresh_token"])
         except TokenError as error:
             raise TokenNotValid("This refresh token is not valid any more. Sign in again.") from error
         return Response(issued._asdict())

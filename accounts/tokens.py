@@ -59,12 +59,28 @@ class Issued(NamedTuple):
 
 
 def sign_in(user: User) -> Issued:
-    """Open a family of tokens for a person whose credentials were checked."""
-    family = TokenFamily.objects.create(user=user, created_at=_wall_clock())
-    return _issue(user, family)
+    """Open a family of tokens for a person whose credentials were checked. Raises TokenError.
+
+    Checking takes its time: who changed the password or signed out everywhere meanwhile has ended
+    this sign-in too. FOR SHARE waits for a change that is under way.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO accounts_tokenfamily (user_id, created_at)
+            SELECT id, %(now)s FROM accounts_user
+            WHERE id = %(user)s AND auth_epoch = %(epoch)s AND is_active FOR SHARE
+            RETURNING id
+            """,
+            {"user": user.pk, "epoch": user.auth_epoch, "now": _wall_clock()},
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise TokenError("This sign-in ended before it began. Sign in again.")
+    return _issue(user.pk, row[0], user.auth_epoch)
 
 
-def refresh(raw: str) -> tuple[User, Issued]:
+def refresh(raw: str) -> Issued:
     """Exchange a refresh token for a new pair. Raises TokenError.
 
     A token that was exchanged before is a copy in other hands, or in ours: its family ends.
@@ -79,14 +95,16 @@ def refresh(raw: str) -> tuple[User, Issued]:
                 FROM accounts_tokenfamily f JOIN accounts_user u ON u.id = f.user_id
                 WHERE t.jti = %(jti)s AND t.token_hash = %(hash)s AND t.used_at IS NULL AND t.expires_at > %(now)s
                   AND f.id = t.family_id AND f.revoked_at IS NULL AND u.is_active
-                RETURNING f.id
+                RETURNING f.id, u.id, u.auth_epoch
                 """,
                 {"jti": jti, "hash": _hash(raw), "now": _wall_clock()},
             )
             row = cursor.fetchone()
         if row is not None:
-            family = TokenFamily.objects.select_related("user").get(pk=row[0])
-            return family.user, _issue(family.user, family)
+            # The epoch is the one beside which the family was found alive: read later, it could be
+            # that of a sign-out everywhere, which this access token would then outlive.
+            family_id, user_id, auth_epoch = row
+            return _issue(user_id, family_id, auth_epoch)
     TokenFamily.objects.filter(tokens__jti=jti, revoked_at=None).update(revoked_at=_wall_clock())
     raise TokenError("This refresh token was used before, or its sign-in has ended. Sign in again.")
 
@@ -98,24 +116,25 @@ def revoke_family_of(raw: str) -> None:
 
 def revoke_families(user: User, *, keep: uuid.UUID | None = None) -> None:
     """End the user's sign-ins, all or all but one, and every access token at once."""
+    # The user's row first: a sign-in under way waits for it, or has made its family before the next statement.
+    user.end_access_tokens()
     families = TokenFamily.objects.filter(user=user, revoked_at=None)
     if keep is not None:
         families = families.exclude(pk=keep)
     families.update(revoked_at=_wall_clock())
-    user.end_access_tokens()
 
 
-def _issue(user: User, family: TokenFamily) -> Issued:
+def _issue(user_id: uuid.UUID, family_id: uuid.UUID, auth_epoch: int) -> Issued:
     access = AccessToken()
-    access["sub"] = str(user.pk)
-    access["fam"] = str(family.pk)
-    access["auth_epoch"] = user.auth_epoch
+    access["sub"] = str(user_id)
+    access["fam"] = str(family_id)
+    access["auth_epoch"] = auth_epoch
     claims = RefreshTokenClaims()
-    claims["sub"] = str(user.pk)
+    claims["sub"] = str(user_id)
     raw = str(claims)
     RefreshToken.objects.create(
         jti=uuid.UUID(claims["jti"]),
-        family=family,
+        family_id=family_id,
         token_hash=_hash(raw),
         created_at=_wall_clock(),
         expires_at=datetime.fromtimestamp(claims["exp"], UTC),

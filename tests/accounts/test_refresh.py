@@ -9,9 +9,10 @@ import pytest
 import time_machine
 from django.db import connection
 from rest_framework.test import APIClient
+from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts import tokens
-from accounts.models import RefreshToken, TokenFamily
+from accounts.models import RefreshToken, TokenFamily, User
 from tests.people import Person
 
 
@@ -134,3 +135,43 @@ def test_signing_out_everywhere_ends_every_token_at_once(bob: Person, alice: Per
     bob.user.refresh_from_db()
     bob.sign_in()
     assert bob.get("/auth/me").status_code == 200
+
+
+def test_a_sign_in_that_was_checked_before_the_password_changed_opens_nothing(bob: Person) -> None:
+    checked = User.objects.get(pk=bob.user.pk)
+    tokens.revoke_families(bob.user)
+    families = TokenFamily.objects.count()
+    with pytest.raises(TokenError):
+        tokens.sign_in(checked)
+    assert TokenFamily.objects.count() == families
+
+
+def test_a_sign_in_that_was_checked_before_deactivation_opens_nothing(bob: Person) -> None:
+    User.objects.filter(pk=bob.user.pk).update(is_active=False)
+    families = TokenFamily.objects.count()
+    with pytest.raises(TokenError):
+        tokens.sign_in(bob.user)
+    assert TokenFamily.objects.count() == families
+
+
+# What another connection does between an exchange's first statement and its next, done by the first one's trigger.
+SIGNED_OUT_MEANWHILE = """
+CREATE FUNCTION sign_out_everywhere() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE accounts_user u SET auth_epoch = auth_epoch + 1 FROM accounts_tokenfamily f
+        WHERE f.id = NEW.family_id AND u.id = f.user_id;
+    UPDATE accounts_tokenfamily SET revoked_at = now() WHERE id = NEW.family_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER signed_out_meanwhile AFTER UPDATE ON accounts_refreshtoken
+    FOR EACH ROW EXECUTE FUNCTION sign_out_everywhere();
+"""
+
+
+def test_an_exchange_that_a_sign_out_overtakes_gives_tokens_that_are_dead(bob: Person, nobody: APIClient) -> None:
+    raw = tokens.sign_in(bob.user).refresh_token
+    with connection.cursor() as cursor:
+        cursor.execute(SIGNED_OUT_MEANWHILE)
+    issued = refresh(raw).json()
+    nobody.credentials(HTTP_AUTHORIZATION=f"Bearer {issued['access_token']}")
+    assert is_refused(nobody.get("/api/v1/auth/me"))
+    assert is_refused(refresh(issued["refresh_token"]))
