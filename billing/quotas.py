@@ -176,14 +176,37 @@ def consume(subscription: Subscription, run: Making, *, now: datetime) -> Consum
 
     The period's own units go first, then credits: the earliest to expire, given before bought.
     """
-    quota = quota_for(subscription, now=now)
-    if quota.bucket is None:
-        _open_bucket(quota)
-    consumed = _consume_period(quota, run, now) or _consume_grant(quota, run, now)
-    if consumed is None:
-        forget_counters(subscription)
-        raise QuotaExceeded(quota_for(subscription, now=now))
-    return consumed
+    if consumed := _consume(subscription, run, now):
+        return consumed
+    # The facts were read before the counter was reached: a plan that changed in between decides anew.
+    fresh = Subscription.objects.with_plans().get(pk=subscription.pk)
+    is_changed = entitlement(fresh, now) != entitlement(subscription, now)
+    if is_changed and (consumed := _consume(fresh, run, now)):
+        return consumed
+    forget_counters(fresh)
+    raise QuotaExceeded(quota_for(fresh, now=now))
+
+
+def open_period(quota: Quota, *, now: datetime) -> None:
+    """Make the bucket of the present period, once, however many ask for it at once.
+
+    Invariant 7: a paid bucket that begins before its predecessor's end ends that one, and opens
+    with its `used`, by a ledger line. FREE, TRIAL and comp buckets begin at nothing.
+    """
+    held = quota.entitlement
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _OPEN_PERIOD,
+            {
+                "workspace": quota.subscription.workspace_id,
+                "source": held.bucket_source,
+                "start": held.period.start,
+                "end": held.period.end,
+                "plan": held.plan.pk,
+                "limit": held.plan.runs_limit,
+                "now": now,
+            },
+        )
 
 
 @transaction.atomic
@@ -286,6 +309,13 @@ def _read_counters(subscription: Subscription, now: datetime) -> tuple[Sequence[
     return counters or [], credits
 
 
+def _consume(subscription: Subscription, run: Making, now: datetime) -> Consumed | None:
+    quota = quota_for(subscription, now=now)
+    if quota.bucket is None:
+        open_period(quota, now=now)
+    return _consume_period(quota, run, now) or _consume_grant(quota, run, now)
+
+
 def _limit_of_bucket(line: LedgerEntry, now: datetime) -> int | None:
     """The limit by which a refund's balance is written: the entitlement's while the bucket is the present one."""
     if line.period_id is None:
@@ -297,24 +327,25 @@ def _limit_of_bucket(line: LedgerEntry, now: datetime) -> int | None:
     return bucket.runs_limit
 
 
-def _open_bucket(quota: Quota) -> None:
-    held = quota.entitlement
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO billing_usageperiod (workspace_id, source, starts_at, ends_at, plan_id, runs_limit, used)
-            VALUES (%s, %s, %s, %s, %s, %s, 0)
-            ON CONFLICT (workspace_id, source, starts_at) DO NOTHING
-            """,
-            [
-                quota.subscription.workspace_id,
-                held.bucket_source,
-                held.period.start,
-                held.period.end,
-                held.plan.pk,
-                held.plan.runs_limit,
-            ],
-        )
+# Who opens it second waits for the first at the predecessor's row, and then finds nothing to carry.
+_OPEN_PERIOD = """
+WITH predecessor AS (
+    UPDATE billing_usageperiod SET ends_at = %(start)s
+    WHERE workspace_id = %(workspace)s AND source = 'paid' AND source = %(source)s
+      AND starts_at < %(start)s AND ends_at > %(start)s
+    RETURNING used
+), opened AS (
+    INSERT INTO billing_usageperiod (workspace_id, source, starts_at, ends_at, plan_id, runs_limit, used)
+    SELECT %(workspace)s, %(source)s, %(start)s, %(end)s, %(plan)s, %(limit)s, coalesce(max(used), 0)
+    FROM predecessor
+    ON CONFLICT (workspace_id, source, starts_at) DO NOTHING
+    RETURNING id, used, runs_limit
+)
+INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, period_id, balance, created_at)
+SELECT %(workspace)s, 'adjust', -used, id,
+    CASE WHEN runs_limit IS NOT NULL THEN GREATEST(runs_limit - used, 0) END, %(now)s
+FROM opened WHERE used > 0
+"""
 
 
 # Invariant 1. The limit is the entitlement's at this instant, so that the end of an override, a comp
@@ -327,7 +358,7 @@ _CONSUME_PERIOD = f"""
 WITH counter AS (
     UPDATE billing_usageperiod b SET used = b.used + 1
     WHERE b.workspace_id = %(workspace)s AND b.source = %(source)s AND b.starts_at = %(start)s
-      AND ({_MOST} IS NULL OR b.used + 1 <= {_MOST})
+      AND b.ends_at > %(now)s AND ({_MOST} IS NULL OR b.used + 1 <= {_MOST})
     RETURNING b.id, b.plan_id, b.runs_limit, b.used, b.ends_at, {_MOST} - b.used AS balance
 ), {{run}}, line AS (
     INSERT INTO billing_ledgerentry (workspace_id, kind, quantity, run_id, period_id, balance, created_at)
