@@ -116,6 +116,29 @@ def test_a_workspace_whose_former_owner_used_theirs_later_is_used_too(bob: Perso
     assert_refused(charlie.into(team.workspace))
 
 
+def test_it_is_remembered_of_the_person_the_address_and_every_workspace(bob: Person) -> None:
+    team = open_team(bob.user)
+    bob.post(TRIAL)
+    assert set(TrialUse.objects.values_list("kind", "subject")) == {
+        ("user", str(bob.user.pk)),
+        ("address", bob.user.person_hash),
+        ("workspace", str(bob.workspace.pk)),
+        ("workspace", str(team.workspace.pk)),
+    }
+
+
+@pytest.mark.parametrize("kind", [TrialUse.USER, TrialUse.WORKSPACE, TrialUse.ADDRESS])
+def test_each_of_the_three_is_enough_to_refuse(bob: Person, charlie: Person, kind: str) -> None:
+    team = open_team(bob.user)
+    bob.post(TRIAL)
+    TrialUse.objects.exclude(kind=kind).delete()
+    if kind == TrialUse.ADDRESS:
+        assert_refused(person("bob+again@example.com"))
+    else:
+        hand_over(team.workspace, charlie.user)
+        assert_refused(charlie.into(team.workspace))
+
+
 def test_a_member_of_a_team_with_the_trial_still_has_their_own(tara: Person, mike: Person) -> None:
     assert tara.post(TRIAL).status_code == 200
     assert mike.into(mike.user.personal_workspace).post(TRIAL).status_code == 200
