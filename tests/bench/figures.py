@@ -30,7 +30,7 @@ class Pace:
     """How long and how often."""
 
     rounds: int
-    seconds: float
+    seconds: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Figure:
 def in_turn(targets: Sequence[Target], pace: Pace, *, connections: int = 16) -> dict[str, Load]:
     """Every target a moment in each round, so that whatever disturbs the machine disturbs all; the medians."""
     for target in targets:
-        wrk(target, max(1.0, pace.seconds / 2), connections=connections)
+        wrk(target, max(1, pace.seconds // 2), connections=connections)
     seen: dict[str, list[Load]] = {target.name: [] for target in targets}
     for _ in range(pace.rounds):
         for target in targets:

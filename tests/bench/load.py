@@ -68,7 +68,7 @@ class Load:
     median: float
 
 
-def wrk(target: Target, seconds: float, *, connections: int = CONNECTIONS) -> Load:
+def wrk(target: Target, seconds: int, *, connections: int = CONNECTIONS) -> Load:
     """Raises LaunchError when an answer was not of the expected kind, so that no error is measured as speed."""
     script = SCRATCH / f"bench-{target.name}.lua"
     script.write_text(
@@ -79,9 +79,7 @@ def wrk(target: Target, seconds: float, *, connections: int = CONNECTIONS) -> Lo
             body=f"'{BODY}'" if target.method == "POST" else "nil",
         )
     )
-    output = run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout=30s", f"--script={script}", target.url]
-    )
+    output = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=30s", f"--script={script}", target.url])
     found = json.loads(output.strip().splitlines()[-1])
     expected = found["requests"] if target.is_refused else 0
     if found["lost"] or found["other"] != expected:
@@ -95,7 +93,7 @@ def steady(target: Target, rate: float, seconds: float) -> float:
     return float(json.loads(run(client))["p99"])
 
 
-def pgbench(database_url: str, scripts: Sequence[str], seconds: float, name: str) -> float:
+def pgbench(database_url: str, scripts: Sequence[str], seconds: int, name: str) -> float:
     """Transactions a second of eight clients that pick a script at random."""
     folder = SCRATCH / f"bench-{name}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +102,7 @@ def pgbench(database_url: str, scripts: Sequence[str], seconds: float, name: str
         file = folder / f"{number}.sql"
         file.write_text(script)
         options.append(f"--file={file}")
-    command = [str(binary("pgbench")), "--no-vacuum", "--protocol=prepared", "--client=8", f"--time={seconds:g}"]
+    command = [str(binary("pgbench")), "--no-vacuum", "--protocol=prepared", "--client=8", f"--time={seconds}"]
     output = run([*command, *options, database_url])
     found = re.search(r"tps = ([\d.]+)", output)
     failed = re.search(r"number of failed transactions: (\d+)", output)
