@@ -47,10 +47,12 @@ class Quota:
     entitlement: Entitlement
     bucket: Bucket | None
     credits: int
+    carried: int = 0
 
     @property
     def used(self) -> int:
-        return self.bucket.used if self.bucket else 0
+        """Runs of the period; before its bucket is opened, those that it will open with."""
+        return self.bucket.used if self.bucket else self.carried
 
     @property
     def limit(self) -> int | None:
@@ -140,25 +142,27 @@ def quota_for(subscription: Subscription, *, now: datetime) -> Quota:
     """What the workspace may still start at `now`; one statement, or none where the request has read the counters."""
     held = entitlement(subscription, now)
     counters, credits = subscription.__dict__.get("counters_read") or _read_counters(subscription, now)
-    start = held.period.start.timestamp()
-    bucket = next(
-        (
-            Bucket(uuid.UUID(id), uuid.UUID(plan_id), limit, used)
-            for id, source, starts_at, plan_id, limit, used in counters
-            if source == held.bucket_source and float(starts_at) == start
-        ),
-        None,
-    )
-    return Quota(subscription, held, bucket, credits)
+    start, carried = held.period.start.timestamp(), 0
+    for source, starts_at, ends_at, *bucket in counters:
+        if source != held.bucket_source:
+            continue
+        if float(starts_at) == start:
+            return Quota(subscription, held, Bucket(uuid.UUID(bucket[0]), uuid.UUID(bucket[1]), *bucket[2:]), credits)
+        if source == Source.PAID and float(starts_at) < start < float(ends_at):
+            carried = bucket[-1]
+    return Quota(subscription, held, None, credits, carried)
 
 
-#: What `quota_for` needs of a workspace `w` at `now`: its live buckets as JSON rows, and the sum of its credits.
+#: What `quota_for` needs at `now` of a subscription `s`: the buckets that are live, or that the paid
+#: period cut short, as JSON rows; and the sum of the workspace's credits.
 COUNTERS = (
-    """(SELECT json_agg(json_build_array(
-            b.id, b.source, extract(epoch FROM b.starts_at), b.plan_id, b.runs_limit, b.used))
-        FROM billing_usageperiod b WHERE b.workspace_id = w.id AND b.ends_at > %(now)s)""",
+    """(SELECT json_agg(json_build_array(b.source, extract(epoch FROM b.starts_at), extract(epoch FROM b.ends_at),
+            b.id, b.plan_id, b.runs_limit, b.used))
+        FROM billing_usageperiod b WHERE b.workspace_id = s.workspace_id
+          AND (b.ends_at > %(now)s OR (b.source = 'paid' AND b.ends_at > s.paid_start)))""",
     """(SELECT coalesce(sum(g.quantity - g.used), 0)::int FROM billing_creditgrant g
-        WHERE g.workspace_id = w.id AND g.used < g.quantity AND (g.expires_at IS NULL OR g.expires_at > %(now)s))""",
+        WHERE g.workspace_id = s.workspace_id AND g.used < g.quantity
+          AND (g.expires_at IS NULL OR g.expires_at > %(now)s))""",
 )
 
 
@@ -302,8 +306,8 @@ def _reset_in_words(held: Entitlement) -> str:
 def _read_counters(subscription: Subscription, now: datetime) -> tuple[Sequence[Any], int]:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {', '.join(COUNTERS)} FROM (SELECT %(workspace)s::uuid AS id) w",  # noqa: S608  (of constants)
-            {"workspace": subscription.workspace_id, "now": now},
+            f"SELECT {', '.join(COUNTERS)} FROM billing_subscription s WHERE s.id = %(id)s",  # noqa: S608  (of constants)
+            {"id": subscription.pk, "now": now},
         )
         counters, credits = cursor.fetchone()
     return counters or [], credits

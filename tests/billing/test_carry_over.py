@@ -55,7 +55,11 @@ def books_are_right() -> bool:
 def test_an_upgrade_opens_with_what_was_used(bob: Person) -> None:
     use(pay(bob, Plan.BASIC, NOW), 3)
     later = NOW + timedelta(days=5)
-    quota = use(pay(bob, Plan.PRO, later), 1, now=later)
+    upgraded = pay(bob, Plan.PRO, later)
+    # Shown before anything has opened the new bucket, and as long after as it takes.
+    for at in (later, later + timedelta(days=30)):
+        assert (quotas.quota_for(upgraded, now=at).used, quotas.quota_for(upgraded, now=at).left) == (3, 4997)
+    quota = use(upgraded, 1, now=later)
     assert (quota.used, quota.left) == (4, 4996)
     basic, pro = UsagePeriod.objects.order_by("starts_at")
     assert (basic.used, basic.ends_at, pro.starts_at) == (3, later, later)
