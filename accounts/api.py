@@ -1,5 +1,6 @@
 """The endpoints under /api/v1/auth."""
 
+from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
@@ -91,11 +92,10 @@ class Login(PublicView):
             # Django hashes once also for an address that nobody has, so the time tells nothing.
             user = authenticate(request._request, username=email, password=body["password"])
             outcome.append(user is not None)
-        try:
-            if isinstance(user, User):
+        if isinstance(user, User):
+            # What was ended while it was checked is refused in the same words.
+            with suppress(TokenError):
                 return Response(signed_in(user, tokens.sign_in(user)))
-        except TokenError:
-            pass
         raise Problem("The e-mail address or the password is wrong.", "invalid_credentials", status=401)
 
 
@@ -179,13 +179,12 @@ class ChangePassword(APIView):
         user = held.user
         with guards.guessing(address=client_address(request.META), account=user.email) as outcome:
             outcome.append(user.check_password(body["old_password"]))
+        wrong = serializers.ValidationError({"old_password": ["This is not your present password."]})
         if outcome != [True]:
-            raise serializers.ValidationError({"old_password": ["This is not your present password."]})
+            raise wrong
         check_password_rules(body["new_password"], user, "new_password")
-        with transaction.atomic():
-            user.set_password(body["new_password"])
-            user.save(update_fields=["password"])
-            tokens.revoke_families(user, keep=held.family_id)
+        if not passwords.change(user, body["new_password"], keep=held.family_id):
+            raise wrong
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
+from procrastinate import JobContext
 from procrastinate.contrib.django import app
 
 from accounts import guards, idempotency, links
@@ -41,6 +42,13 @@ def forget_what_expired(timestamp: int) -> None:
     idempotency.forget_old(now)
     RefreshToken.objects.filter(expires_at__lt=now).delete()
     SessionStore.clear_expired()
+
+
+@app.periodic(cron="37 3 * * *")
+@app.task(queue=HOUSEKEEPING_QUEUE, pass_context=True)
+async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
+    """Nightly: jobs that failed are kept for a month, for whoever looks into them."""
+    await context.app.job_manager.delete_old_jobs(nb_hours=30 * 24, include_failed=True)
 
 
 def _send(user: User, template: str, *, link: str) -> None:

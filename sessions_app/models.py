@@ -98,7 +98,8 @@ class Run(models.Model):
         STOPPED = "stopped"
 
     id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False)
+    # The session's, whose foreign key holds.
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, db_constraint=False)
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="runs", db_index=False)
     prompt = models.TextField(blank=True)
     status = models.CharField(max_length=10, choices=Status)

@@ -22,6 +22,14 @@ RUN_PROOFS = [
         """,
     ),
     Proof(
+        "a run belongs to its session's workspace",
+        """
+        SELECT r.id, 'the session is another workspace''s'
+        FROM sessions_app_run r JOIN sessions_app_session s ON s.id = r.session_id
+        WHERE r.workspace_id <> s.workspace_id
+        """,
+    ),
+    Proof(
         "no run is left over from a dead worker",
         """
         SELECT r.id, format('%s since %s', r.status, coalesce(r.started_at, r.handed_at))

@@ -46,6 +46,10 @@ DAMAGE = {
         "DELETE FROM sessions_app_event WHERE run_id = %(returned)s",
         "DELETE FROM sessions_app_run WHERE id = %(returned)s",
     ],
+    "a run belongs to its session's workspace": [
+        "UPDATE sessions_app_session SET workspace_id = %(charlie)s "
+        "WHERE id = (SELECT session_id FROM sessions_app_run WHERE id = %(run)s)",
+    ],
     "no run is left over from a dead worker": [
         "DELETE FROM procrastinate_jobs WHERE args ->> 'run_id' = %(run)s::text",
     ],
