@@ -172,3 +172,20 @@ def test_of_two_at_once_with_one_link_one_sets_the_password(bob: Person) -> None
         statuses = list(threads.map(run, chosen))
     assert sorted(statuses) == [204, 400]
     assert opens(bob, chosen[statuses.index(204)])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_changes_at_once_one_wins(bob: Person) -> None:
+    new = ["one wholly new phrase", "another wholly new phrase"]
+    people = [Person(bob.user, bob.workspace) for _ in new]
+
+    def ask(person: Person, password: str) -> int:
+        try:
+            return int(change(person, new=password).status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        statuses = list(pool.map(ask, people, new))
+    assert sorted(statuses) in ([204, 400], [204, 401])
+    assert opens(bob, new[statuses.index(204)])
