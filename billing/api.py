@@ -124,4 +124,4 @@ def shape_of(request: Request) -> dict[str, Any]:
     held = access.of(request)
     subscription = held.workspace.subscription
     quota = quota_for(subscription, now=held.now)
-    return SubscriptionSerializer(subscription_shape(quota, lifecycle.standing_of(subscription))).data
+    return subscription_shape(quota, lifecycle.standing_of(subscription))
