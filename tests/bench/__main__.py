@@ -50,7 +50,7 @@ def measure(*, is_quick: bool) -> None:
 
         from tests.bench import cast, figures
 
-        pace = figures.Pace(rounds=3, seconds=2) if is_quick else figures.Pace(rounds=5, seconds=4)
+        pace = figures.Pace(rounds=5, seconds=1) if is_quick else figures.Pace(rounds=15, seconds=2)
         everybody = cast.make()
         connection.close()
         say(f"Writing {lines:,} ledger lines ...")

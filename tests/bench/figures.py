@@ -1,11 +1,11 @@
-"""The figures, each a ratio taken within one run: both sides in turn on the same server, medians compared."""
+"""The figures, each a ratio taken within one run: both sides in turn on the same server."""
 
 import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from statistics import median
+from statistics import mean, median
 
 from django.db import connection, transaction
 
@@ -53,7 +53,11 @@ class Figure:
 
 
 def in_turn(targets: Sequence[Target], pace: Pace, *, connections: int = 16) -> dict[str, Load]:
-    """Every target a moment in each round, so that whatever disturbs the machine disturbs all; the medians."""
+    """Every target a moment in each round, so that whatever disturbs the machine disturbs all; the means.
+
+    wrk's connections fall on gunicorn's processes by chance, evenly or not, and stay there for the
+    round. A median would pick one such fall; the mean of many rounds has them all.
+    """
     for target in targets:
         wrk(target, max(1, pace.seconds // 2), connections=connections)
     seen: dict[str, list[Load]] = {target.name: [] for target in targets}
@@ -61,7 +65,7 @@ def in_turn(targets: Sequence[Target], pace: Pace, *, connections: int = 16) -> 
         for target in targets:
             seen[target.name].append(wrk(target, pace.seconds, connections=connections))
     return {
-        name: Load(median(load.rate for load in loads), median(load.median for load in loads))
+        name: Load(mean(load.rate for load in loads), mean(load.median for load in loads))
         for name, loads in seen.items()
     }
 
