@@ -17,7 +17,7 @@ def services() -> dict[str, Any]:
 
 
 def test_every_role_is_there(services: dict[str, Any]) -> None:
-    assert set(services) == {"migrate", "web", "worker", "worker-standard", "postgres", "redis"}
+    assert set(services) == {"migrate", "web", "worker", "worker-standard", "worker-housekeeping", "postgres", "redis"}
 
 
 def test_every_service_that_stays_up_shows_its_health(services: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ def test_every_service_that_stays_up_shows_its_health(services: dict[str, Any]) 
 
 def test_nothing_serves_before_the_migrations_and_they_wait_for_the_database(services: dict[str, Any]) -> None:
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for name in ("web", "worker", "worker-standard"):
+    for name in ("web", "worker", "worker-standard", "worker-housekeeping"):
         assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
