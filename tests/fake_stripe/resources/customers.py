@@ -1,0 +1,207 @@
+"""Customers."""
+
+from tests.fake_stripe.billing import methods, standing
+from tests.fake_stripe.billing.methods import NO_ADDRESS
+from tests.fake_stripe.errors import invalid, missing
+from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.objects import Object, new_id
+from tests.fake_stripe.rendering import has_ended
+from tests.fake_stripe.routes import answers
+from tests.fake_stripe.world import World
+
+TEXTS = ("description", "email", "name", "phone")
+
+
+@answers("POST", "/v1/customers")
+def create(world: World, params: Params) -> Object:
+    customer = new_customer(world, email=params.string("email"), name=params.string("name"))
+    method = params.string("payment_method")
+    _change(world, customer, params)
+    world.announce("customer.created", customer)
+    if method is not None:
+        methods.attach(world, methods.resolve(world, method), customer)
+    return customer
+
+
+def new_customer(world: World, *, email: str | None, name: str | None) -> Object:
+    """Not yet announced."""
+    id = new_id("cus", 14)
+    return world.store.add(
+        {
+            "id": id,
+            "object": "customer",
+            "address": None,
+            "balance": 0,
+            "created": world.now,
+            "currency": None,
+            "customer_account": None,
+            "default_source": None,
+            "delinquent": False,
+            "description": None,
+            "discount": None,
+            "email": email,
+            "invoice_prefix": id[-8:].upper(),
+            "invoice_settings": {
+                "custom_fields": None,
+                "default_payment_method": None,
+                "footer": None,
+                "rendering_options": None,
+            },
+            "livemode": False,
+            "metadata": {},
+            "name": name,
+            "next_invoice_sequence": 1,
+            "phone": None,
+            "preferred_locales": [],
+            "shipping": None,
+            "tax_exempt": "none",
+            "test_clock": None,
+        }
+    )
+
+
+@answers("GET", "/v1/customers")
+def list_all(world: World, params: Params) -> Object:
+    present = [customer for customer in world.store.all("customer") if not customer.get("_is_deleted")]
+    return page(matching(present, params, "email"), params, "/v1/customers")
+
+
+@answers("GET", "/v1/customers/{customer}")
+def retrieve(world: World, params: Params, customer: str) -> Object:
+    found = world.store.get("customer", customer)
+    return _deleted(found) if found.get("_is_deleted") else found
+
+
+@answers("POST", "/v1/customers/{customer}")
+def update(world: World, params: Params, customer: str) -> Object:
+    found = present(world, customer)
+    _change(world, found, params)
+    world.announce("customer.updated", found)
+    return found
+
+
+@answers("DELETE", "/v1/customers/{customer}")
+def delete(world: World, params: Params, customer: str) -> Object:
+    """Its subscriptions end with it; what is left answers `deleted`."""
+    found = present(world, customer)
+    for subscription in world.store.where("subscription", customer=customer):
+        if not has_ended(subscription):
+            standing.cancel(world, subscription, reason="cancellation_requested")
+    for session in world.store.where("checkout.session", customer=customer, status="open"):
+        session |= {"status": "expired", "url": None}
+    world.announce("customer.deleted", found)
+    found["_is_deleted"] = True
+    return _deleted(found)
+
+
+@answers("GET", "/v1/customers/{customer}/payment_methods")
+def payment_methods(world: World, params: Params, customer: str) -> Object:
+    present(world, customer)
+    params.choice("type", "card")
+    params.without_effect("allow_redisplay")
+    return page(
+        world.store.where("payment_method", customer=customer), params, f"/v1/customers/{customer}/payment_methods"
+    )
+
+
+@answers("GET", "/v1/customers/{customer}/payment_methods/{method}")
+def payment_method(world: World, params: Params, customer: str, method: str) -> Object:
+    found = world.store.get("payment_method", method)
+    if found["customer"] != customer:
+        raise missing("payment_method", method)
+    return found
+
+
+@answers("GET", "/v1/customers/{customer}/tax_ids")
+def tax_ids(world: World, params: Params, customer: str) -> Object:
+    return page([], params, f"/v1/customers/{customer}/tax_ids")
+
+
+@answers("DELETE", "/v1/customers/{customer}/discount")
+def remove_discount(world: World, params: Params, customer: str) -> Object:
+    found = present(world, customer)
+    discount = world.store.find("discount", found["discount"])
+    if discount is None:
+        raise missing("discount", customer)
+    found["discount"] = None
+    world.announce("customer.discount.deleted", discount)
+    return {
+        name: discount[name]
+        for name in (
+            "checkout_session",
+            "customer",
+            "customer_account",
+            "id",
+            "invoice",
+            "invoice_item",
+            "object",
+            "promotion_code",
+            "source",
+            "start",
+            "subscription",
+            "subscription_item",
+        )
+    } | {"deleted": True}
+
+
+def present(world: World, id: str, param: str = "id") -> Object:
+    """Raises resource_missing where it was deleted too."""
+    found = world.store.get("customer", id, param=param)
+    if found.get("_is_deleted"):
+        raise missing("customer", id, param=param)
+    return found
+
+
+def named(world: World, id: str, param: str = "customer") -> Object:
+    """As a parameter."""
+    found = world.store.named("customer", id, param)
+    if found.get("_is_deleted"):
+        raise missing("customer", id, param=param, status=400)
+    return found
+
+
+def _change(world: World, customer: Object, params: Params) -> None:
+    for name in TEXTS:
+        if name in params:
+            customer[name] = params.string(name)
+    if "address" in params:
+        customer["address"] = _address(params.nested("address"))
+    if "shipping" in params:
+        shipping = params.nested("shipping")
+        customer["shipping"] = shipping and {
+            "address": _address(shipping.nested("address")),
+            "name": shipping.needed("name"),
+            "phone": shipping.string("phone"),
+        }
+    if "preferred_locales" in params:
+        customer["preferred_locales"] = params.strings("preferred_locales") or []
+    exempt = params.choice("tax_exempt", "none", "exempt", "reverse")
+    customer["tax_exempt"] = exempt or customer["tax_exempt"]
+    balance = params.integer("balance")
+    customer["balance"] = customer["balance"] if balance is None else balance
+    prefix = params.string("invoice_prefix")
+    customer["invoice_prefix"] = prefix or customer["invoice_prefix"]
+    params.without_effect("tax")
+    customer["metadata"] = change_metadata(
+        customer["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
+    )
+    settings = params.nested("invoice_settings")
+    if settings is not None:
+        if "default_payment_method" in settings:
+            method = settings.string("default_payment_method")
+            name = "invoice_settings[default_payment_method]"
+            default = methods.of_customer(world, customer["id"], method, name)["id"] if method else None
+            customer["invoice_settings"]["default_payment_method"] = default
+        if "footer" in settings:
+            customer["invoice_settings"]["footer"] = settings.string("footer")
+    if customer["email"] is not None and "@" not in customer["email"]:
+        raise invalid(f"Invalid email address: {customer['email']}", param="email", code="email_invalid")
+
+
+def _address(given: Params | None) -> Object | None:
+    return None if given is None else {name: given.string(name) for name in NO_ADDRESS}
+
+
+def _deleted(customer: Object) -> Object:
+    return {"id": customer["id"], "object": "customer", "deleted": True}

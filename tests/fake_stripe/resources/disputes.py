@@ -1,0 +1,58 @@
+"""Disputes and early fraud warnings."""
+
+from tests.fake_stripe.billing import disputes
+from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.objects import Object
+from tests.fake_stripe.routes import answers
+from tests.fake_stripe.world import World
+
+
+@answers("GET", "/v1/disputes")
+def list_all(world: World, params: Params) -> Object:
+    return page(matching(world.store.all("dispute"), params, "charge", "payment_intent"), params, "/v1/disputes")
+
+
+@answers("GET", "/v1/disputes/{dispute}")
+def retrieve(world: World, params: Params, dispute: str) -> Object:
+    return world.store.get("dispute", dispute)
+
+
+@answers("POST", "/v1/disputes/{dispute}")
+def update(world: World, params: Params, dispute: str) -> Object:
+    """Evidence, submitted at once unless `submit` is false."""
+    found = world.store.get("dispute", dispute)
+    evidence = params.nested("evidence")
+    is_submitted = params.boolean("submit") is not False
+    if evidence is not None:
+        for name in disputes.TEXTS:
+            if name in evidence:
+                found["evidence"][name] = evidence.string(name)
+        found["evidence_details"]["has_evidence"] = True
+        if is_submitted:
+            found["evidence_details"]["submission_count"] += 1
+            found["status"] = "under_review"
+    found["metadata"] = change_metadata(
+        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
+    )
+    world.announce("charge.dispute.updated", found)
+    return found
+
+
+@answers("POST", "/v1/disputes/{dispute}/close")
+def close(world: World, params: Params, dispute: str) -> Object:
+    """To give in."""
+    found = world.store.get("dispute", dispute)
+    disputes.close(world, found, "lost")
+    return found
+
+
+@answers("GET", "/v1/radar/early_fraud_warnings")
+def list_warnings(world: World, params: Params) -> Object:
+    found = matching(world.store.all("radar.early_fraud_warning"), params, "charge", "payment_intent")
+    return page(found, params, "/v1/radar/early_fraud_warnings")
+
+
+@answers("GET", "/v1/radar/early_fraud_warnings/{warning}")
+def retrieve_warning(world: World, params: Params, warning: str) -> Object:
+    return world.store.get("radar.early_fraud_warning", warning)
