@@ -3,6 +3,7 @@
 import base64
 import re
 import threading
+import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,9 @@ class Api:
                 headers |= {"Idempotent-Replayed": "true", "Original-Request": answer.request_id}
         except StripeError as error:
             status, body = error.status, error.body
+        except Exception:  # A defect of the stand-in must be seen as one, not as Stripe's answer.
+            self.world.checker.violations.append(f"{request.method} {request.path}: {traceback.format_exc()}")
+            status, body = 500, StripeError(500, "The stand-in failed.", type="api_error").body
         if status in (409, 429) or status >= 500:
             headers["Stripe-Should-Retry"] = "true"
         self.world.checker.check_answer(request.method, request.path, status, body)

@@ -79,7 +79,7 @@ def _public(store: Store, value: Any) -> Any:
         return value
     kind = value.get("object")
     shown = {name: _public(store, child) for name, child in value.items() if not name.startswith("_")}
-    if kind in ("subscription_item", "item") and isinstance(shown["price"], str):
+    if kind in ("subscription_item", "item") and isinstance(shown.get("price"), str):
         shown["price"] = _public(store, store.get("price", shown["price"]))
     elif kind == "customer" and isinstance(shown.get("discount"), str):
         shown["discount"] = _public(store, store.get("discount", shown["discount"]))
