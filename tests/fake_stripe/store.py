@@ -112,6 +112,22 @@ class Store:
             self._restore(self._touched, before)
             self._touched, self._is_open = outer, was_open
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Within a transaction: what fails inside is undone, and the rest stays. A failure with effects keeps them."""
+        assert self._is_open, "An attempt belongs to a transaction."
+        outer = self._touched
+        before = {id: json.dumps(self._kinds[kind][id]) for id in outer if (kind := self._kind_of.get(id))}
+        self._touched = {}
+        try:
+            yield
+        except BaseException as error:
+            if not (isinstance(error, StripeError) and error.keeps_effects):
+                self._restore(self._touched, before)
+            raise
+        finally:
+            self._touched = outer | self._touched
+
     def reset(self) -> None:
         self._kinds.clear()
         self._kind_of.clear()

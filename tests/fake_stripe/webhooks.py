@@ -9,7 +9,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from tests.fake_stripe.objects import Object
+from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.rendering import render
 from tests.fake_stripe.world import World
 
@@ -120,8 +120,6 @@ def release(world: World, *, order: str, seed: int, copies: int) -> int:
         sent.reverse()
     elif order == "shuffled":
         random.Random(seed).shuffle(sent)
-    from tests.fake_stripe.objects import new_id
-
     used: set[str] = set()
     for position, one in enumerate(sent):
         if one["id"] in used:

@@ -2,6 +2,7 @@
 
 from tests.fake_stripe.billing import discounts, invoices, lines, methods, payments, subscriptions
 from tests.fake_stripe.billing.cards import Card
+from tests.fake_stripe.billing.customers import new_customer
 from tests.fake_stripe.billing.subscriptions import Terms
 from tests.fake_stripe.errors import StripeError, card_error, invalid
 from tests.fake_stripe.objects import Object, new_id
@@ -118,8 +119,6 @@ def complete(
 
 
 def _customer(world: World, session: Object, *, email: str | None, name: str | None) -> Object:
-    from tests.fake_stripe.resources.customers import new_customer
-
     if session["customer"] is not None:
         return world.store.get("customer", session["customer"])
     customer = new_customer(world, email=email or session["customer_email"], name=name)

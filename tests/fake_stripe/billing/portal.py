@@ -1,6 +1,6 @@
 """The customer portal's rules: what its configuration lets a customer change, and how each change is made."""
 
-from tests.fake_stripe.billing import changing, methods, schedules, standing, subscriptions
+from tests.fake_stripe.billing import changing, methods, periods, schedules, standing, subscriptions
 from tests.fake_stripe.billing.cards import Card
 from tests.fake_stripe.errors import StripeError, invalid
 from tests.fake_stripe.objects import Object
@@ -52,8 +52,6 @@ def change_plan(world: World, configuration: Object, subscription: Object, price
         current = schedule["phases"][0]
         wanted = [{"price": price["id"], "quantity": item["quantity"]} for item in subscription["items"]["data"]]
         end = current["end_date"]
-        from tests.fake_stripe.billing import periods
-
         following = schedules.phase(world, wanted, start=end, end=periods.after(end, price["recurring"]))
         schedule["phases"] = [current, following]
         world.announce("subscription_schedule.updated", schedule)

@@ -2,6 +2,7 @@
 
 from tests.fake_stripe.billing import checkout, discounts
 from tests.fake_stripe.billing.periods import DAY, HOUR
+from tests.fake_stripe.billing.subscriptions import check_currency
 from tests.fake_stripe.errors import invalid, required
 from tests.fake_stripe.forms import Params, change_metadata
 from tests.fake_stripe.lists import matching, page
@@ -40,8 +41,6 @@ def create(world: World, params: Params) -> Object:
     if currency is not None and currency.lower() != rows[0]["currency"]:
         raise invalid(f"None of the prices has an amount in {currency}.", param="currency")
     if mode == "subscription" and payer is not None:
-        from tests.fake_stripe.billing.subscriptions import check_currency
-
         check_currency(world, payer, rows[0]["currency"])
     changes = params.nested("customer_update")
     wanted_changes = {name: changes.string(name) for name in ("address", "name", "shipping")} if changes else {}

@@ -1,11 +1,12 @@
 """Customers."""
 
 from tests.fake_stripe.billing import methods, standing
+from tests.fake_stripe.billing.customers import new_customer
 from tests.fake_stripe.billing.methods import NO_ADDRESS
 from tests.fake_stripe.errors import invalid, missing
 from tests.fake_stripe.forms import Params, change_metadata
 from tests.fake_stripe.lists import matching, page
-from tests.fake_stripe.objects import Object, new_id
+from tests.fake_stripe.objects import Object
 from tests.fake_stripe.rendering import has_ended
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
@@ -22,43 +23,6 @@ def create(world: World, params: Params) -> Object:
     if method is not None:
         methods.attach(world, methods.resolve(world, method), customer)
     return customer
-
-
-def new_customer(world: World, *, email: str | None, name: str | None) -> Object:
-    """Not yet announced."""
-    id = new_id("cus", 14)
-    return world.store.add(
-        {
-            "id": id,
-            "object": "customer",
-            "address": None,
-            "balance": 0,
-            "created": world.now,
-            "currency": None,
-            "customer_account": None,
-            "default_source": None,
-            "delinquent": False,
-            "description": None,
-            "discount": None,
-            "email": email,
-            "invoice_prefix": id[-8:].upper(),
-            "invoice_settings": {
-                "custom_fields": None,
-                "default_payment_method": None,
-                "footer": None,
-                "rendering_options": None,
-            },
-            "livemode": False,
-            "metadata": {},
-            "name": name,
-            "next_invoice_sequence": 1,
-            "phone": None,
-            "preferred_locales": [],
-            "shipping": None,
-            "tax_exempt": "none",
-            "test_clock": None,
-        }
-    )
 
 
 @answers("GET", "/v1/customers")
