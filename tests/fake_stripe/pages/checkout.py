@@ -5,7 +5,7 @@ from tests.fake_stripe.billing.lines import in_words
 from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.pages.cardform import CardForm, help_html
-from tests.fake_stripe.pages.html import Html, alert, day, field, fill, frame, join
+from tests.fake_stripe.pages.html import Html, day, field, fill, frame, join
 from tests.fake_stripe.pages.view import Go, Shown
 from tests.fake_stripe.world import World
 
@@ -89,7 +89,7 @@ def _pay(world: World, session: Object, *, is_authenticated: bool) -> Shown | Go
                 year=kept["year"],
             )
     except StripeError as error:
-        typed.refuse(str(error))
+        typed.refuse(f"{error} Nothing was paid; try again or use another card.")
         return _show(world, world.store.get("checkout.session", session["id"]), typed)
     return Go(_success(session), _reaches(session))
 
@@ -125,7 +125,6 @@ def _show(world: World, session: Object, typed: CardForm, *, code: str = "", cod
 </section>
 <section class="card" aria-labelledby="how">
 <h2 id="how">Pay with a card</h2>
-{alert}
 <form method="post" novalidate>
 {email}
 {card}
@@ -137,11 +136,10 @@ def _show(world: World, session: Object, typed: CardForm, *, code: str = "", cod
         back=fill('<p><a href="{back}">← Back</a></p>', back=back) if back else "",
         heading=heading,
         total=total,
-        each="" if trial else each,
+        each="" if trial else "today" if session["discounts"] else each,
         trial=fill('<p class="soft">Your trial is free until {end}.</p>', end=day(trial)) if trial else "",
         items=_items(session),
         promotion=_promotion(world, session, code, code_error) if session["allow_promotion_codes"] else "",
-        alert=alert(typed.errors.get("number") if typed.card is None and not typed.cvc and typed.number else None),
         email=_email(session, email),
         card=typed.html(),
         verb="Start trial" if trial else f"Pay {total}",

@@ -47,7 +47,7 @@ def _pay(world: World, invoice: Object, number: str | None, name: str, *, is_aut
         paying.pay_invoice(world, invoice, card, is_authenticated=is_authenticated, name=name)
     except StripeError as error:
         typed = CardForm(number=number or "", name=name)
-        typed.refuse(str(error))
+        typed.refuse(f"{error} Nothing was paid; try again or use another card.")
         return _show(world, world.store.get("invoice", invoice["id"]), typed)
     return Go(f"/i/{invoice['id']}")
 
