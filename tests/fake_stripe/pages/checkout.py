@@ -125,7 +125,7 @@ def _show(world: World, session: Object, typed: CardForm, *, code: str = "", cod
 </section>
 <section class="card" aria-labelledby="how">
 <h2 id="how">Pay with a card</h2>
-<form method="post" novalidate>
+<form method="post" action="/c/pay/{id}" novalidate>
 {email}
 {card}
 <button class="wide" name="act" value="pay">{verb}</button>
@@ -134,6 +134,7 @@ def _show(world: World, session: Object, typed: CardForm, *, code: str = "", cod
 </section>
 </main>""",
         back=fill('<p><a href="{back}">← Back</a></p>', back=back) if back else "",
+        id=session["id"],
         heading=heading,
         total=total,
         each="" if trial else "today" if session["discounts"] else each,
@@ -182,13 +183,15 @@ def _promotion(world: World, session: Object, code: str, error: str | None) -> H
     if session["discounts"]:
         held = world.store.get("promotion_code", session["discounts"][0]["promotion_code"])
         return fill(
-            '<form method="post" class="row"><span>Code <strong>{code}</strong> is applied.</span>'
+            '<form method="post" action="/c/pay/{id}" class="row"><span>Code <strong>{code}</strong> is applied.</span>'
             '<button class="quiet" name="act" value="remove-code">Remove</button></form>',
+            id=session["id"],
             code=held["code"],
         )
     return fill(
-        '<form method="post" class="inline" novalidate>{field}<button class="quiet" name="act" value="add-code">Apply'
+        '<form method="post" action="/c/pay/{id}" class="inline" novalidate>{field}<button class="quiet" name="act" value="add-code">Apply'
         "</button></form>",
+        id=session["id"],
         field=field("code", "Promotion code", value=code, error=error, attributes='autocomplete="off"'),
     )
 
