@@ -60,7 +60,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--webhook-secret", help="what deliveries are signed with, whsec_...")
     parser.add_argument("--api-key", help="the only key that is taken; without it any test key")
     parser.add_argument("--check", action="store_true", help="hold everything against Stripe's own description")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if bool(options.webhook_url) != bool(options.webhook_secret):
+        parser.error("--webhook-url and --webhook-secret are given together or not at all.")
+    return options
 
 
 if __name__ == "__main__":

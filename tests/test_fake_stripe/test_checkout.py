@@ -23,6 +23,7 @@ def test_paying_starts_a_subscription_and_tells_of_it(shop: Shop) -> None:
     assert session.line_items is not None
     assert session.line_items.data[0].amount_total == 1900
     types = shop.event_types()
+    assert shop.client.v1.checkout.sessions.line_items.list(session.id).data[0].quantity == 1
     order = ["payment_method.attached", "customer.subscription.created", "invoice.finalized", "charge.succeeded"]
     order += ["invoice.paid", "invoice.payment_succeeded", "customer.subscription.updated"]
     assert [each for each in types if each in order] == order

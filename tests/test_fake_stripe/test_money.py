@@ -142,6 +142,21 @@ def test_an_invoice_by_hand_from_draft_to_paid(shop: Shop) -> None:
         shop.client.v1.invoices.pay(draft.id)
 
 
+def test_an_invoice_is_sent_by_hand(shop: Shop) -> None:
+    shop.client.v1.invoice_items.create({"customer": shop.customer, "amount": 700, "currency": "usd"})
+    draft = shop.client.v1.invoices.create(
+        {
+            "customer": shop.customer,
+            "pending_invoice_items_behavior": "include",
+            "collection_method": "send_invoice",
+            "days_until_due": 14,
+        }
+    )
+    assert shop.client.v1.invoices.send_invoice(draft.id).status == "open"
+    assert shop.event_types()[-1] == "invoice.sent"
+    assert [line.amount for line in shop.client.v1.invoices.line_items.list(draft.id).data] == [700]
+
+
 def test_an_invoice_is_voided_or_given_up(shop: Shop) -> None:
     for method, status in (("void_invoice", "void"), ("mark_uncollectible", "uncollectible")):
         shop.client.v1.invoice_items.create({"customer": shop.customer, "amount": 700, "currency": "usd"})

@@ -4,7 +4,7 @@ import pytest
 import stripe
 
 from tests.fake_stripe.running import StandIn
-from tests.test_fake_stripe.conftest import SECRET, Receiver
+from tests.test_fake_stripe.conftest import SECRET, Receiver, Shop
 
 
 def test_a_delivery_is_signed_and_has_the_event(client: stripe.StripeClient, receiver: Receiver) -> None:
@@ -87,6 +87,19 @@ def test_dropped_and_doubled(client: stripe.StripeClient, receiver: Receiver, st
     # What was dropped is still there to be caught up with, and can be asked for.
     created = client.v1.events.list({"type": "customer.created"}).data
     assert len(created) == 2
+
+
+def test_a_long_journey_delivers_what_happened_on_the_way_in_order(shop: Shop, receiver: Receiver) -> None:
+    shop.card()
+    shop.subscribe()
+    shop.stand_in.control("POST", "webhooks/settle")
+    receiver.forget()
+    shop.stand_in.advance(days=100)
+    shop.stand_in.control("POST", "webhooks/settle")
+    arrived = [receiver.next() for _ in range(receiver.received.qsize())]
+    assert [event.type for event in arrived].count("invoice.paid") == 3
+    assert [event.created for event in arrived] == sorted(event.created for event in arrived)
+    assert shop.event_types().count("invoice.paid") == 1
 
 
 def test_an_event_can_be_asked_for_again(client: stripe.StripeClient, receiver: Receiver, stand_in: StandIn) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tests.fake_stripe.billing import disputes, renewal, schedules, standing
 from tests.fake_stripe.billing.periods import DAY
 from tests.fake_stripe.billing.subscriptions import TRIAL_ENDS_SOON, period_end
+from tests.fake_stripe.idempotency import KEPT_SECONDS
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.world import World
 
@@ -37,11 +38,22 @@ def catch_up(world: World) -> None:
     while (following := min(_coming(world), default=None)) is not None and following.at <= until:
         with world.clock.at(following.at), world.store.transaction():
             following.act(world, world.store.get(following.kind, following.id))
-    old = [event for event in world.store.all("event") if event["created"] < until - EVENTS_KEPT]
-    if old:
-        with world.store.transaction():
-            for event in old:
-                world.store.remove(event)
+    _forget(world)
+
+
+def _forget(world: World) -> None:
+    """Old events, unless one is still to be delivered, with their deliveries; and the keys of yesterday."""
+    waiting = {one["event"] for one in world.store.all("_delivery") if one["state"] in ("pending", "held")}
+    oldest = world.now - EVENTS_KEPT
+    old = {one["id"] for one in world.store.all("event") if one["created"] < oldest and one["id"] not in waiting}
+    keys = [one for one in world.store.all("_idempotency") if one["created"] <= world.now - KEPT_SECONDS]
+    if not old and not keys:
+        return
+    deliveries = [one for one in world.store.all("_delivery") if one["event"] in old]
+    events = [one for one in world.store.all("event") if one["id"] in old]
+    with world.store.transaction():
+        for each in (*deliveries, *events, *keys):
+            world.store.remove(each)
 
 
 def _coming(world: World) -> Iterator[Due]:

@@ -138,7 +138,14 @@ def _show(world: World, session: Object, typed: CardForm, *, code: str = "", cod
         heading=heading,
         total=total,
         each="" if trial else "today" if session["discounts"] else each,
-        trial=fill('<p class="soft">Your trial is free until {end}.</p>', end=day(trial)) if trial else "",
+        trial=fill(
+            '<p class="soft">Your trial is free until {end}; then {amount} {each}.</p>',
+            end=day(trial),
+            amount=in_words(sum(row["amount_total"] for row in session["_line_items"]), session["currency"]),
+            each=each,
+        )
+        if trial
+        else "",
         items=_items(session),
         promotion=_promotion(world, session, code, code_error) if session["allow_promotion_codes"] else "",
         email=_email(session, email),
@@ -189,8 +196,8 @@ def _promotion(world: World, session: Object, code: str, error: str | None) -> H
             code=held["code"],
         )
     return fill(
-        '<form method="post" action="/c/pay/{id}" class="inline" novalidate>{field}<button class="quiet" name="act" value="add-code">Apply'
-        "</button></form>",
+        '<form method="post" action="/c/pay/{id}" class="inline" novalidate>{field}'
+        '<button class="quiet" name="act" value="add-code">Apply</button></form>',
         id=session["id"],
         field=field("code", "Promotion code", value=code, error=error, attributes='autocomplete="off"'),
     )

@@ -109,10 +109,12 @@ def _payment(world: World, invoice: Object, typed: CardForm) -> Html:
     asks = method is not None and methods.card_of(method).authentication is not None
     return fill(
         """<section class="card screen" aria-labelledby="pay"><h2 id="pay">Pay this invoice</h2>{authenticate}
-<form method="post" action="/i/{id}" novalidate>{card}<button class="wide" name="act" value="pay">Pay {amount}</button></form>
+<form method="post" action="/i/{id}" novalidate>{card}
+<button class="wide" name="act" value="pay">Pay {amount}</button></form>
 {help}</section>""",
         authenticate=fill(
-            '<form method="post" action="/i/{id}"><p>Your bank asks you to confirm the payment with the card that ends in {last4}.</p>'
+            '<form method="post" action="/i/{id}">'
+            "<p>Your bank asks you to confirm the payment with the card that ends in {last4}.</p>"
             '<button class="wide" name="act" value="authenticate">Confirm with your bank</button></form>'
             "<p>Or pay with another card:</p>",
             id=invoice["id"],

@@ -1,5 +1,6 @@
 """Events, for thirty days."""
 
+from tests.fake_stripe.billing.due import EVENTS_KEPT
 from tests.fake_stripe.errors import missing
 from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
@@ -10,7 +11,8 @@ from tests.fake_stripe.world import World
 
 @answers("GET", "/v1/events")
 def list_all(world: World, params: Params) -> Object:
-    found = matching(world.store.all("event"), params, "type")
+    recent = [event for event in world.store.all("event") if event["created"] >= world.now - EVENTS_KEPT]
+    found = matching(recent, params, "type")
     types = params.strings("types")
     delivered = params.boolean("delivery_success")
     if delivered is not None:
