@@ -55,6 +55,7 @@ INCLUDED = {
     ("customer", "subscriptions"),
     ("customer", "tax_ids"),
     ("invoice", "payments"),
+    ("item", "discounts"),
     ("price", "currency_options"),
     ("price", "tiers"),
 }
@@ -98,6 +99,9 @@ def _expand(store: Store, place: Any, parts: list[str], path: str) -> None:
         return
     name, *rest = parts
     kind = place.get("object")
+    if (kind, parts) == ("checkout.session", ["total_details", "breakdown"]):
+        place["total_details"]["breakdown"] = {"discounts": _session_discounts(store, place["id"]), "taxes": []}
+        return
     if (kind, name) in INCLUDED and name not in place:
         included = _included(store, place, name)
         if included is None:
@@ -134,6 +138,8 @@ def _included(store: Store, place: Object, name: str) -> Any:
     if name == "line_items":
         items = store.get("checkout.session", id)["_line_items"]
         return listing(_public(store, items), f"/v1/checkout/sessions/{id}/line_items")
+    if (place["object"], name) == ("item", "discounts"):
+        return _item_discounts(store, place)
     if name == "subscriptions":
         live = [one for one in _of(store, "subscription", customer=id) if not has_ended(one)]
         return listing(live, f"/v1/customers/{id}/subscriptions")
@@ -153,6 +159,23 @@ def _included(store: Store, place: Object, name: str) -> Any:
             }
         }
     return None
+
+
+def _session_discounts(store: Store, id: str) -> list[Object]:
+    """Known when it is paid: until then a session has a coupon and no discount."""
+    session = store.get("checkout.session", id)
+    subscription = store.find("subscription", session["subscription"])
+    made = [one for one in store.all("discount") if one["checkout_session"] == id] if subscription else []
+    amount = session["total_details"]["amount_discount"]
+    return [{"amount": amount, "discount": _public(store, one)} for one in made]
+
+
+def _item_discounts(store: Store, item: Object) -> list[Object]:
+    for session in store.all("checkout.session"):
+        if any(row["id"] == item["id"] for row in session["_line_items"]):
+            found = _session_discounts(store, session["id"])
+            return [each | {"amount": item["amount_discount"]} for each in found]
+    return []
 
 
 def _of(store: Store, kind: str, **fields: Any) -> list[Object]:

@@ -89,7 +89,18 @@ def test_a_promotion_code_is_taken_off(shop: Shop) -> None:
         shop.stand_in.pay(session.id, promotion_code="WINTER")
     paid = shop.stand_in.pay(session.id, promotion_code="autumn")
     assert (paid["amount_total"], paid["total_details"]["amount_discount"]) == (1425, 475)
+    shown = shop.client.v1.checkout.sessions.retrieve(
+        session.id, {"expand": ["line_items.data.discounts", "total_details.breakdown"]}
+    )
+    assert shown.total_details is not None
+    assert shown.total_details.breakdown is not None
+    assert [each.amount for each in shown.total_details.breakdown.discounts] == [475]
+    assert shown.line_items is not None
+    assert shown.line_items.data[0].discounts is not None
+    assert shown.line_items.data[0].discounts[0].discount.promotion_code == code.id
     invoice = shop.latest_invoice(shop.subscription(paid["subscription"]))
+    full = shop.client.v1.invoices.retrieve(invoice.id, {"expand": ["discounts", "lines.data.discounts"]})
+    assert full.discounts[0].source.coupon == coupon.id  # type: ignore[union-attr]
     assert (invoice.total, invoice.subtotal) == (1425, 1900)
     shop.stand_in.advance(days=32)
     assert shop.latest_invoice(shop.subscription(paid["subscription"])).total == 1900
