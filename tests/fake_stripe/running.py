@@ -31,6 +31,7 @@ class StandIn:
 
     port: int
     state: Path
+    pid: int
 
     @property
     def url(self) -> str:
@@ -82,7 +83,7 @@ def running(state: Path, *arguments: str, port: int | None = None) -> Iterator[S
         line = process.stdout.readline()
         if "listens" not in line:
             raise RuntimeError(f"The stand-in did not start: {line}{process.stdout.read()}")
-        yield StandIn(chosen, state)
+        yield StandIn(chosen, state, process.pid)
     finally:
         process.terminate()
         process.wait(START_SECONDS)

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -63,6 +64,15 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(413, {"error": {"message": "The request is too large.", "type": "invalid_request_error"}})
             return
         content = self.rfile.read(length)
+        try:
+            self._dispatch(content)
+        except OSError:
+            self.close_connection = True  # Whoever asked has gone.
+        except Exception:  # A defect of the stand-in must be seen as one.
+            self.server.world.checker.violations.append(f"{self.command} {self.path}: {traceback.format_exc()}")
+            self._send_json(500, {"error": {"message": "The stand-in failed.", "type": "api_error"}})
+
+    def _dispatch(self, content: bytes) -> None:
         address = urlsplit(self.path)
         # A page elsewhere must not speak to a stand-in on somebody's own machine.
         if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in LOOPBACK:

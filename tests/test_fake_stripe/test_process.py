@@ -31,6 +31,15 @@ def test_state_and_clock_survive_a_restart(tmp_path: Path) -> None:
         assert [each.id for each in listed] == [customers[2], customers[0]]
 
 
+def test_what_was_answered_outlives_a_kill(tmp_path: Path) -> None:
+    with running(tmp_path) as stand_in:
+        made = client_of(stand_in).v1.customers.create({}, {"idempotency_key": "op-1"}).id
+        os.kill(stand_in.pid, signal.SIGKILL)
+    with running(tmp_path) as stand_in:
+        assert client_of(stand_in).v1.customers.create({}, {"idempotency_key": "op-1"}).id == made
+        assert [each.id for each in client_of(stand_in).v1.customers.list().data] == [made]
+
+
 def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:
     with running(tmp_path) as stand_in:
         kept = client_of(stand_in).v1.customers.create().id
