@@ -129,6 +129,11 @@ class Workspace(models.Model):
     def owner(self) -> User:
         return self.members.get(membership__role=Role.OWNER)
 
+    @property
+    def email(self) -> str:
+        """The owner's address, to which invoices go."""
+        return self.owner.email
+
 
 class Membership(models.Model):
     id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)

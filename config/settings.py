@@ -1,6 +1,7 @@
 """Every setting, read from the environment; production is the default and nothing falls into development."""
 
 import ipaddress
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "procrastinate.contrib.django",
+    "djstripe",
     "accounts",
     "billing",
     "sessions_app",
@@ -257,6 +259,69 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "stalled_worker_timeout": WORKER_SILENT_SECONDS,
 }
 
+# Stripe. Without a key the billing endpoints answer `billing_not_configured`, and all else works.
+
+STRIPE_API_VERSION = "2026-05-27.dahlia"
+STRIPE_OWN_API = "https://api.stripe.com"
+
+
+def stripe_secret_key() -> str:
+    key: str = env.str("STRIPE_SECRET_KEY", default="").strip()
+    # The key itself stays out of the message, which is printed and logged.
+    if key and not re.fullmatch(r"(sk|rk)_(test|live)_[a-zA-Z0-9]{24,}", key):
+        raise ImproperlyConfigured(
+            "STRIPE_SECRET_KEY is not a secret key of Stripe: sk_test_, sk_live_, rk_test_ or rk_live_ "
+            "and 24 letters and digits or more."
+        )
+    return key
+
+
+STRIPE_SECRET_KEY = stripe_secret_key()
+STRIPE_LIVE_MODE = STRIPE_SECRET_KEY[3:8] == "live_"
+if STRIPE_LIVE_MODE and DEBUG:
+    raise ImproperlyConfigured("STRIPE_SECRET_KEY is a live key: with DEBUG=on only test keys are taken.")
+
+# By commas while the endpoint's secret is changed: a signature by any of them is taken.
+STRIPE_WEBHOOK_SECRETS = [word for text in env.list("STRIPE_WEBHOOK_SECRET", default=[]) if (word := text.strip())]
+if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRETS and not DEBUG:
+    raise ImproperlyConfigured(
+        "STRIPE_WEBHOOK_SECRET is not set: with STRIPE_SECRET_KEY set, Stripe's deliveries are proven by it."
+    )
+
+# There is no setting STRIPE_API_HOST, in which dj-stripe would look and whose presence it warns of.
+STRIPE_API_BASE = env.str("STRIPE_API_HOST", default="").rstrip("/") or STRIPE_OWN_API
+if STRIPE_API_BASE != STRIPE_OWN_API and not DEBUG:
+    raise ImproperlyConfigured(f"STRIPE_API_HOST is refused in production, unless it is {STRIPE_OWN_API}.")
+if env.str("STRIPE_LOG", default="") and not DEBUG:
+    raise ImproperlyConfigured("STRIPE_LOG prints what Stripe answers and is refused in production.")
+STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=8.0)
+STRIPE_RETRIES = env.int("STRIPE_RETRIES", default=2)
+if STRIPE_TIMEOUT_SECONDS <= 0 or STRIPE_RETRIES < 0:
+    raise ImproperlyConfigured("STRIPE_TIMEOUT_SECONDS must be more than 0, and STRIPE_RETRIES 0 or more.")
+
+STRIPE_PRICE_IDS = {
+    plan_and_interval: price_id
+    for plan_and_interval, price_id in {
+        ("basic", "month"): env.str("STRIPE_PRICE_ID_BASIC", default=""),
+        ("basic", "year"): env.str("STRIPE_PRICE_ID_BASIC_YEARLY", default=""),
+        ("pro", "month"): env.str("STRIPE_PRICE_ID_PRO", default=""),
+        ("pro", "year"): env.str("STRIPE_PRICE_ID_PRO_YEARLY", default=""),
+    }.items()
+    if price_id
+}
+STRIPE_AUTOMATIC_TAX = either("STRIPE_AUTOMATIC_TAX", False)
+STRIPE_PROMOTION_CODES = either("STRIPE_PROMOTION_CODES", False)
+DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="").lower() or "usd"
+if not re.fullmatch(r"[a-z]{3}", DEFAULT_CURRENCY):
+    raise ImproperlyConfigured(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}: say three letters, such as usd.")
+
+# What dj-stripe reads beside them. Metadata names no subscriber: `billing.mirror` says why.
+STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
+STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
+DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Workspace"
+DJSTRIPE_SUBSCRIBER_CUSTOMER_KEY = None
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+
 # Agent sessions
 
 AGENT = env.str("AGENT", default="sessions_app.agents.BuiltInAgent")
@@ -349,5 +414,7 @@ LOGGING = {
         # An answer of 400 to 499 is the caller's affair; what fails here is logged as an error.
         "django.request": {"level": "ERROR"},
         "procrastinate": {"level": "WARNING"},
+        # What it says below that is addresses and, at DEBUG, whole answers.
+        "stripe": {"level": "WARNING"},
     },
 }

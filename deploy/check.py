@@ -19,10 +19,12 @@ PRODUCTION = {
     "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
     "REDIS_URL": "redis://cache.example.com:6379/0",
     "JWT_SIGNING_KEYS": "k1:only-for-checks-" + "9876543210zyxwvutsrqponmlkjihgfedcba" * 2,
+    "STRIPE_SECRET_KEY": "sk_live_" + "OnlyForChecks" * 2,
+    "STRIPE_WEBHOOK_SECRET": "whsec_only_for_checks",
     "DEBUG": "off",
 }
 # Left in the environment, they would check another configuration than the one above.
-FOREIGN = ("CLOCK_OFFSET_FILE", "RATE_LIMITS", "TRUSTED_PROXIES")
+FOREIGN = ("CLOCK_OFFSET_FILE", "RATE_LIMITS", "STRIPE_API_HOST", "STRIPE_LOG", "TRUSTED_PROXIES")
 
 
 @dataclass
