@@ -1,36 +1,32 @@
 """The whole service on this machine, for a person to try: `make demo` starts it, Ctrl-C ends it."""
 
 import fcntl
-import json
 import os
-import shlex
 import signal
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from deploy import demo_env
+import psycopg
+
+from deploy import demo_env, stand_in
 from deploy.children import Child, stop_all
 from deploy.files import LaunchError, is_port_free, make_folder, reason, require_space
 from deploy.postgres import Cluster
 from deploy.relay import Relay
+from deploy.terminal import paint, say, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / ".data"
 DATABASE = "ai_manus"
+# A customer made at the stand-in is unknown to Stripe, and the other way round.
+DATABASE_OF_AN_ACCOUNT = "ai_manus_at_stripe"
 POLL_SECONDS = 0.1
 READY_SECONDS = 60
-ACCOUNTS = {
-    "pro@example.com": "on PRO, by comp",
-    "free@example.com": "on FREE",
-    "team@example.com": "owns a team workspace",
-    "staff@example.com": "staff, for the admin",
-}
 
 
 class Stopped(Exception):
@@ -38,17 +34,22 @@ class Stopped(Exception):
 
 
 def main() -> None:
-    try:
-        port = int(os.environ.get("PORT") or 8000)
-    except ValueError:
-        sys.exit(f"PORT must be a number, and is {os.environ['PORT']!r}.")
-    sys.exit(Demo(port).run())
+    sys.exit(Demo(number("PORT", 8000), number("STRIPE_PORT", stand_in.PORT)).run())
+
+
+def number(name: str, default: int) -> int:
+    given = os.environ.get(name) or str(default)
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        sys.exit(f"{name} must be a number from 1 to 65535, and is {given!r}.")
+    return int(given)
 
 
 @dataclass
 class Demo:
     port: int
+    stripe_port: int
     cluster: Cluster | None = None
+    stripe: Child | None = None
     children: list[Child] = field(default_factory=list)
     relays: dict[str, Relay] = field(default_factory=dict)
     is_stopping: bool = False
@@ -85,46 +86,75 @@ class Demo:
             raise LaunchError("A demo already runs from this checkout.") from None
 
     def start(self) -> None:
-        if not is_port_free(self.port):
-            raise LaunchError(
-                f"Port {self.port} is in use by another program; choose one with `make demo PORT={self.port + 1}`."
-            )
+        has_stand_in = stand_in.is_wanted(os.environ)
+        self.require_ports(has_stand_in)
         require_space(DATA)
         make_folder(DATA / "log")
         # Mails with links that sign in go there.
         (DATA / "log").chmod(0o700)
-        environment = os.environ | self.environment()
+        settings = self.environment(has_stand_in)
+        environment = stand_in.without(os.environ) | settings
+        if has_stand_in:
+            self.start_stripe(environment)
         self.prepare(environment)
-        self.children = self.services(environment)
-        for child in self.children:
-            child.start()
-            self.relays[child.name] = Relay()
-        self.wait_until_ready()
-        say(summary(self.port, environment["DEMO_PASSWORD"]))
+        for child in self.services(environment):
+            self.begin(child)
+        say("Starting the web server and the workers ...")
+        self.wait_until_ready("The web server", f"http://127.0.0.1:{self.port}/readyz")
+        say(summary(self.port, self.stripe_port if has_stand_in else None, environment["DEMO_PASSWORD"]))
 
-    def environment(self) -> dict[str, str]:
+    def require_ports(self, has_stand_in: bool) -> None:
+        if not is_port_free(self.port):
+            raise LaunchError(
+                f"Port {self.port} is in use by another program; choose one with `make demo PORT={self.port + 1}`."
+            )
+        if has_stand_in and (self.stripe_port == self.port or not is_port_free(self.stripe_port)):
+            raise LaunchError(
+                f"Port {self.stripe_port}, which the stand-in for Stripe needs, is in use; choose one with"
+                f" `make demo STRIPE_PORT={self.stripe_port + 1}`."
+            )
+
+    def environment(self, has_stand_in: bool) -> dict[str, str]:
         """Starts PostgreSQL, unless DATABASE_URL names a server, and writes demo.env."""
         url = os.environ.get("DATABASE_URL")
         if not url:
             say("Starting PostgreSQL ...")
             self.cluster = Cluster(DATA / "pg")
             self.cluster.start()
-            url = self.cluster.ensure_database(DATABASE)
+            url = self.cluster.ensure_database(DATABASE if has_stand_in else DATABASE_OF_AN_ACCOUNT)
         self.leave_if_asked()
         return demo_env.make(
             DATA / "demo.env",
             port=self.port,
+            stripe_port=self.stripe_port,
             database_url=url,
-            password=os.environ.get("DEMO_PASSWORD") or None,
+            environment=os.environ,
         )
 
+    def start_stripe(self, environment: dict[str, str]) -> None:
+        """Before the preparation, which makes the plans' prices there."""
+        say("Starting the stand-in for Stripe ...")
+        command = stand_in.command(environment, port=self.stripe_port, state=DATA / "stripe")
+        self.stripe = self.child("stripe", command, environment)
+        self.begin(self.stripe)
+        self.wait_until_ready("The stand-in for Stripe", f"{stand_in.address(self.stripe_port)}/_control/clock")
+
+    def begin(self, child: Child) -> None:
+        self.children.append(child)
+        child.start()
+        self.relays[child.name] = Relay()
+
     def prepare(self, environment: dict[str, str]) -> None:
-        say("Preparing the database ...")
+        is_new = is_without_tables(environment["DATABASE_URL"])
+        say(f"Preparing the database{', which takes about a minute the first time' if is_new else ''} ...")
         child = self.child("prepare", ["-m", "deploy.prepare"], environment)
-        self.children = [child]
+        self.children.append(child)
         child.start()
         while child.exit_code is None:
             self.pause()
+        self.children.remove(child)
+        # A stand-in that has ended is the better reason.
+        self.require_alive()
         if child.exit_code != 0:
             raise LaunchError(f"The database could not be prepared:\n{child.last_lines()}")
 
@@ -150,12 +180,11 @@ class Demo:
             folder=ROOT,
         )
 
-    def wait_until_ready(self) -> None:
-        say("Starting the web server and the workers ...")
+    def wait_until_ready(self, what: str, url: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while (answer := readiness(self.port)) != "ready":
+        while (answer := readiness(url)) != "ready":
             if time.monotonic() > deadline:
-                raise LaunchError(f"The web server was not ready within {READY_SECONDS} seconds: {answer}")
+                raise LaunchError(f"{what} was not ready within {READY_SECONDS} seconds: {answer}")
             self.pause()
             self.require_alive()
 
@@ -192,72 +221,40 @@ class Demo:
             raise LaunchError(f"PostgreSQL ended. Its last lines:\n{self.cluster.log_tail()}")
 
     def stop(self) -> None:
-        """The children first, PostgreSQL last, since they use it to the end."""
-        running = [child.name for child in self.children if child.exit_code is None]
+        """What asks before what answers: PostgreSQL is used to the end, and Stripe by web and workers."""
+        asking = [child for child in self.children if child is not self.stripe]
+        answering = [child for child in self.children if child is self.stripe]
+        running = [child.name for child in (*asking, *answering) if child.exit_code is None]
         if self.cluster is not None and self.cluster.is_running:
             running.append("PostgreSQL")
         if running:
             say(f"\nStopping {', '.join(running)} ...")
-        stop_all(self.children)
+        stop_all(asking)
+        stop_all(answering)
         if self.cluster is not None:
             self.cluster.stop()
         if running:
             say("Everything that the demo started has stopped.")
 
 
-def readiness(port: int) -> str:
+def is_without_tables(url: str) -> bool:
+    """Asks for dj-stripe's, whose migrations take most of the first minute. What cannot be reached is not new."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            return connection.execute("SELECT to_regclass('djstripe_account')").fetchone() == (None,)
+    except psycopg.Error:
+        return False
+
+
+def readiness(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of this launcher's own
             return "ready"
     except urllib.error.HTTPError as error:
         with error:
             return error.read(500).decode(errors="replace")
     except OSError as error:
         return str(error)
-
-
-def summary(port: int, password: str) -> str:
-    here = f"http://127.0.0.1:{port}"
-    accounts = "\n".join(f"    {address:<20}{what}" for address, what in ACCOUNTS.items())
-    return f"""
-  {paint("AI-Manus is running.", 1, 32)} Ctrl-C stops it.
-
-  API docs    {paint(f"{here}/api/v1/docs", 4)}
-  Admin       {paint(f"{here}/admin/", 4)}
-  Logs        .data/log/
-
-  Sign in with the password {paint(password, 1)}
-
-{accounts}
-
-  Ask for the subscription of pro@example.com:
-
-{curl(here, password)}
-"""
-
-
-def curl(here: str, password: str) -> str:
-    """One command: the inner curl signs in, the outer one asks."""
-    body = shlex.quote(json.dumps({"email": "pro@example.com", "password": password}))
-    return (
-        f'curl -s {here}/api/v1/billing/subscription -H "Authorization: Bearer $(\n'
-        f"  curl -s {here}/api/v1/auth/login -H 'Content-Type: application/json' \\\n"
-        f"    -d {body} |\n"
-        '  sed \'s/.*"access_token": *"\\([^"]*\\)".*/\\1/\')"'
-    )
-
-
-def say(text: str) -> None:
-    # The terminal may be gone, and the children must be stopped all the same.
-    with suppress(OSError):
-        print(text, flush=True)
-
-
-def paint(text: str, *codes: int) -> str:
-    """In colour, on a terminal that wants it."""
-    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
-        return text
-    return f"\033[{';'.join(str(code) for code in codes)}m{text}\033[0m"
 
 
 if __name__ == "__main__":

@@ -2,18 +2,23 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
+from deploy import stand_in
 from deploy.files import LaunchError, write_private
 
 BARE_VALUE = re.compile(r"[A-Za-z0-9_./:@,+=%-]*")
 
 
-def make(path: Path, *, port: int, database_url: str, password: str | None) -> dict[str, str]:
-    """Writes the file and returns what it says. Keys and the password outlive a restart."""
+def make(
+    path: Path, *, port: int, stripe_port: int, database_url: str, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Writes the file and returns what it says. Keys and the password outlive a restart.
+
+    `environment` is the launcher's: it may choose a password, and a Stripe account.
+    """
     before = read(path)
-    if password is not None and not password.isprintable():
-        raise LaunchError("DEMO_PASSWORD must be one line of printable characters.")
     here = f"http://127.0.0.1:{port}"
     frontend = "http://localhost:3000"
     values = {
@@ -26,9 +31,14 @@ def make(path: Path, *, port: int, database_url: str, password: str | None) -> d
         "CORS_ALLOWED_ORIGINS": frontend,
         "ALLOWED_REDIRECT_ORIGINS": f"{frontend},http://localhost:{port},{here}",
         "TRIAL_REQUIRES_VERIFIED_EMAIL": "off",
-        "CLOCK_OFFSET_FILE": str(path.with_name("clock-offset")),
-        "DEMO_PASSWORD": password or before.get("DEMO_PASSWORD") or secrets.token_hex(6),
+        "DEMO_PASSWORD": environment.get("DEMO_PASSWORD") or before.get("DEMO_PASSWORD") or secrets.token_hex(6),
+        **stand_in.variables(
+            environment, before, port=stripe_port, clock_offset=path.parent / "stripe" / "clock-offset"
+        ),
     }
+    for name, value in values.items():
+        if not value.isprintable():
+            raise LaunchError(f"{name} must be one line of printable characters.")
     write_private(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
     return values
 

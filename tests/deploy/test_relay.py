@@ -1,6 +1,7 @@
 """What reaches the terminal of the demo, and the file that keeps its environment."""
 
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -59,8 +60,14 @@ def test_warnings_and_tracebacks_are_shown_and_the_rest_is_not() -> None:
     assert shown("\n".join([quiet[0], *trouble, quiet[1]])) == trouble
 
 
-def make(path: Path, password: str | None = None) -> dict[str, str]:
-    return demo_env.make(path, port=8000, database_url="postgres://a:b@127.0.0.1:5/c", password=password)
+OWN_KEY = "sk_test_0123456789abcdefABCDEF01"
+
+
+def make(path: Path, password: str | None = None, **stripe: str) -> dict[str, str]:
+    environment = stripe if password is None else stripe | {"DEMO_PASSWORD": password}
+    return demo_env.make(
+        path, port=8000, stripe_port=12111, database_url="postgres://a:b@127.0.0.1:5/c", environment=environment
+    )
 
 
 def test_keys_and_password_outlive_a_restart_in_a_private_file(tmp_path: Path) -> None:
@@ -68,10 +75,15 @@ def test_keys_and_password_outlive_a_restart_in_a_private_file(tmp_path: Path) -
     first = make(path)
     assert make(path) == first
     assert len(first["SECRET_KEY"]) >= 50
+    assert re.fullmatch(r"sk_test_[a-zA-Z0-9]{24,}", first["STRIPE_SECRET_KEY"])
+    assert re.fullmatch(r"whsec_[a-zA-Z0-9]{24,}", first["STRIPE_WEBHOOK_SECRET"])
+    another = make(tmp_path / "another.env")
+    for name in ("SECRET_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "DEMO_PASSWORD"):
+        assert another[name] != first[name]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert make(path, "chosen")["DEMO_PASSWORD"] == "chosen"
     assert make(path)["DEMO_PASSWORD"] == "chosen"
-    assert make(path)["SECRET_KEY"] == first["SECRET_KEY"]
+    assert make(path) == first | {"DEMO_PASSWORD": "chosen"}
 
 
 def test_django_environ_and_a_shell_read_the_file_as_it_was_meant(
@@ -92,7 +104,48 @@ def test_django_environ_and_a_shell_read_the_file_as_it_was_meant(
     assert said.stdout == values["CLOCK_OFFSET_FILE"] + values["DEMO_PASSWORD"]
 
 
-def test_a_password_of_several_lines_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match="one line"):
-        make(tmp_path / "demo.env", "a\nDEBUG=off")
+@pytest.mark.parametrize("name", ["DEMO_PASSWORD", "STRIPE_AUTOMATIC_TAX"])
+def test_a_value_of_several_lines_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LaunchError, match=f"{name} must be one line"):
+        make(tmp_path / "demo.env", **{name: "a\nDEBUG=off"})
+    assert not (tmp_path / "demo.env").exists()
+
+
+def test_of_a_developer_s_account_all_is_kept_and_of_the_stand_in_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "demo.env"
+    at_the_stand_in = make(path)
+    account = {
+        "STRIPE_SECRET_KEY": OWN_KEY,
+        "STRIPE_WEBHOOK_SECRET": "whsec_mine",
+        "STRIPE_PRICE_ID_BASIC": "price_basic",
+        "STRIPE_PRICE_ID_PRO_YEARLY": "price_pro_yearly",
+        "STRIPE_PROMOTION_CODES": "on",
+    }
+    written = make(path, **account, STRIPE_PORT="12111")
+    assert {name: value for name, value in written.items() if name.startswith("STRIPE_")} == account
+    assert "CLOCK_OFFSET_FILE" not in written
+    assert demo_env.read(path) == written
+    assert written["SECRET_KEY"] == at_the_stand_in["SECRET_KEY"]
+
+    back = make(path)
+    assert OWN_KEY not in path.read_text()
+    assert "whsec_mine" not in path.read_text()
+    assert set(back) == set(at_the_stand_in)
+
+
+def test_at_the_stand_in_only_the_options_of_the_environment_count(tmp_path: Path) -> None:
+    given = {"STRIPE_SECRET_KEY": " ", "STRIPE_WEBHOOK_SECRET": "whsec_mine", "STRIPE_PRICE_ID_PRO": "price_pro"}
+    written = make(tmp_path / "demo.env", **given, STRIPE_AUTOMATIC_TAX="on", STRIPE_API_HOST="https://elsewhere")
+    assert "STRIPE_PRICE_ID_PRO" not in written
+    assert written["STRIPE_WEBHOOK_SECRET"] != "whsec_mine"
+    assert written["STRIPE_API_HOST"] == "http://127.0.0.1:12111"
+    assert written["STRIPE_AUTOMATIC_TAX"] == "on"
+
+
+@pytest.mark.parametrize("kind", ["sk", "rk"])
+def test_a_live_key_is_refused_and_not_repeated(tmp_path: Path, kind: str) -> None:
+    key = f"{kind}_live_0123456789abcdefABCDEF01"
+    with pytest.raises(LaunchError, match="is a live key") as refusal:
+        make(tmp_path / "demo.env", STRIPE_SECRET_KEY=key)
+    assert key not in str(refusal.value)
     assert not (tmp_path / "demo.env").exists()
