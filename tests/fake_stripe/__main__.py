@@ -49,6 +49,8 @@ def serve(options: argparse.Namespace, checker: Checker) -> None:
     server.serve_forever(poll_interval=0.1)
     server.sender.end()
     server.server_close()
+    with server.world.lock:
+        server.world.store.close()
 
 
 def parse() -> argparse.Namespace:

@@ -1,14 +1,17 @@
 """One request of the API, from its headers and parameters to its answer."""
 
 import base64
+import binascii
 import re
 import threading
 import traceback
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fake_stripe import API_VERSION, forms, idempotency, routes
+from tests.fake_stripe import API_VERSION, forms, idempotency, resources, routes
 from tests.fake_stripe.billing import due
 from tests.fake_stripe.errors import StripeError, unknown_parameter
 from tests.fake_stripe.faults import Fault, Faults
@@ -16,9 +19,11 @@ from tests.fake_stripe.forms import Form, Params
 from tests.fake_stripe.idempotency import Answer
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.rendering import render
-from tests.fake_stripe.world import World
+from tests.fake_stripe.world import ACCOUNT, World
 
 MOST_LOGGED = 10_000
+assert resources  # Importing them fills the table of routes.
+
 KEY = re.compile(r"(sk|rk)_test_[a-zA-Z0-9]{24,}")
 
 
@@ -47,6 +52,8 @@ class Api:
         self.faults = faults
         self.log: deque[Object] = deque(maxlen=MOST_LOGGED)
         self._log_lock = threading.Lock()
+        self._keys_in_use: set[str] = set()
+        self._keys_lock = threading.Lock()
 
     def answer(self, request: Request) -> Reply:
         fault = self.faults.take(request.method, request.path)
@@ -61,7 +68,8 @@ class Api:
                 self._note(request, form, 0)
                 return Reply(0, {}, {}, silence=fault.seconds)
             self._authenticate(request)
-            answer = self._execute(request, form, key, fault)
+            with self._holding(key):
+                answer = self._execute(request, form, key, fault)
             status, body = answer.status, answer.body
             if answer.request_id != request.id:
                 headers |= {"Idempotent-Replayed": "true", "Original-Request": answer.request_id}
@@ -89,15 +97,44 @@ class Api:
     def _authenticate(self, request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
-            given = base64.b64decode(given).decode(errors="replace").partition(":")[0]
+            try:
+                given = base64.b64decode(given).decode(errors="replace").partition(":")[0]
+            except binascii.Error:
+                given = ""
         expected = self.world.settings.api_key
-        if given == expected or (expected is None and KEY.fullmatch(given)):
+        if given != expected and not (expected is None and KEY.fullmatch(given)):
+            message = f"Invalid API Key provided: {given[:11]}***" if given else "You did not provide an API key."
+            raise StripeError(401, message)
+        # All keys are of the one account, so that one memory of idempotency keys is that account's.
+        account = request.headers.get("stripe-account", ACCOUNT)
+        if account != ACCOUNT:
+            message = f"The provided key does not have access to account '{account}' (or that account does not exist)."
+            raise StripeError(403, message, code="account_invalid")
+
+    @contextmanager
+    def _holding(self, key: str | None) -> Iterator[None]:
+        """While a request is under way, or waits for its turn, another with its key is refused and not queued."""
+        if key is None:
+            yield
             return
-        message = f"Invalid API Key provided: {given[:11]}***" if given else "You did not provide an API key."
-        raise StripeError(401, message, is_remembered=False)
+        with self._keys_lock:
+            if key in self._keys_in_use:
+                raise StripeError(
+                    409,
+                    "There is currently another in-progress request using this Idempotent Key (that probably means you"
+                    f" submitted twice, and the other request is still going through): {key}.",
+                    type="idempotency_error",
+                    code="idempotency_key_in_use",
+                )
+            self._keys_in_use.add(key)
+        try:
+            yield
+        finally:
+            with self._keys_lock:
+                self._keys_in_use.discard(key)
 
     def _execute(self, request: Request, form: Form, key: str | None, fault: Fault | None) -> Answer:
-        """Under the lock and in one transaction with the memory of the key."""
+        """Under the lock. The effects and the memory of their key are one transaction: a kill leaves both or none."""
         world = self.world
         version = request.headers.get("stripe-version")
         if version not in (None, API_VERSION):
@@ -105,44 +142,53 @@ class Api:
         unknown = world.checker.check_request(request.method, request.path, form)
         with world.lock:
             due.catch_up(world)
-            with world.store.transaction():
-                if key:
+            if key:
+                with world.store.transaction():
                     known = idempotency.recall(world.store, key, path=request.path, form=form, now=world.now)
-                    if known is not None:
-                        return known
+                if known is not None:
+                    return known
             world.request = {"id": request.id, "idempotency_key": key}
             try:
-                answer = self._carry_out(request, form, unknown, fault)
-                error = None
-            except StripeError as raised:
-                answer, error = Answer(raised.status, raised.body, request.id), raised
+                with world.store.transaction():
+                    answer, is_remembered = self._carry_out(request, form, unknown, fault)
+                    if key and is_remembered:
+                        self._remember(key, answer, request, form)
+            except StripeError as error:
+                answer = Answer(error.status, error.body, request.id)
+                if key and error.is_remembered:
+                    with world.store.transaction():
+                        self._remember(key, answer, request, form)
             finally:
                 world.request = None
-            if key and (error is None or error.is_remembered):
-                with world.store.transaction():
-                    idempotency.remember(world.store, key, answer, path=request.path, form=form, now=world.now)
             world.due.notify_all()
         return answer
 
-    def _carry_out(self, request: Request, form: Form, unknown: str | None, fault: Fault | None) -> Answer:
+    def _carry_out(self, request: Request, form: Form, unknown: str | None, fault: Fault | None) -> tuple[Answer, bool]:
+        """The answer, and whether its key is remembered. Raises what undoes everything."""
         if unknown is not None:
             raise unknown_parameter(unknown)
-        found = routes.find(request.method, request.path)
-        if found is None:
+        handler = routes.find(request.method, request.path)
+        if handler is None:
             message = f"Unrecognized request URL ({request.method}: {request.path})."
             raise StripeError(404, message, is_remembered=False)
         if fault is not None and fault.status is not None and not fault.is_after:
             raise fault.error()
-        handler, _ = found
         params = Params(form)
         expand = params.strings("expand")
-        with self.world.store.transaction():
+        try:
             shown = handler(self.world, params)
             params.refuse_the_unread()
             body = render(self.world.store, shown, expand)
             if fault is not None and fault.status is not None:
                 raise fault.error()
-        return Answer(200, body, request.id)
+        except StripeError as error:
+            if not error.keeps_effects:
+                raise
+            return Answer(error.status, error.body, request.id), error.is_remembered
+        return Answer(200, body, request.id), True
+
+    def _remember(self, key: str, answer: Answer, request: Request, form: Form) -> None:
+        idempotency.remember(self.world.store, key, answer, path=request.path, form=form, now=self.world.now)
 
     def _note(self, request: Request, form: Form, status: int) -> None:
         kept = ("idempotency-key", "stripe-version", "stripe-account")

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.fake_stripe import webhooks
@@ -20,6 +21,7 @@ MODES = ("deliver", "hold", "drop", "duplicate")
 ORDERS = ("fifo", "reversed", "shuffled")
 ENDS = ("canceled", "unpaid", "past_due")
 LONGEST_STEP = 10 * 366 * 24 * 3600
+PAYING = {"authentication", "name"}
 
 
 class Control:
@@ -29,73 +31,86 @@ class Control:
         self.world = world
         self.api = api
         self.sender = sender
-        self.routes: dict[tuple[str, str], Callable[..., Object]] = {
-            ("POST", r"/checkout/([^/]+)/pay"): self.pay_checkout,
-            ("POST", r"/invoices/([^/]+)/pay"): self.pay_invoice,
-            ("GET", r"/clock"): self.clock,
-            ("POST", r"/clock"): self.advance,
-            ("GET", r"/webhooks"): self.deliveries,
-            ("POST", r"/webhooks"): self.set_mode,
-            ("POST", r"/webhooks/release"): self.release,
-            ("POST", r"/webhooks/settle"): self.settle,
-            ("GET", r"/faults"): lambda _body: {"faults": self.api.faults.left()},
-            ("POST", r"/faults"): self.add_fault,
-            ("DELETE", r"/faults"): self.clear_faults,
-            ("POST", r"/disputes"): self.dispute,
-            ("POST", r"/dunning"): self.set_dunning,
-            ("GET", r"/requests"): lambda _body: {"requests": self.api.requests()},
-            ("DELETE", r"/requests"): self.forget_requests,
-            ("GET", r"/violations"): lambda _body: {"violations": list(self.world.checker.violations)},
-            ("DELETE", r"/violations"): self.forget_violations,
-            ("POST", r"/reset"): self.reset,
+        #: By method and path: what answers, and the members of the body that it knows.
+        self.routes: dict[tuple[str, str], tuple[Callable[..., Object], set[str]]] = {
+            ("POST", r"/checkout/([^/]+)/pay"): (self.pay_checkout, {"card", "promotion_code", "email", *PAYING}),
+            ("POST", r"/invoices/([^/]+)/pay"): (self.pay_invoice, {"card", *PAYING}),
+            ("GET", r"/clock"): (self.clock, set()),
+            ("POST", r"/clock"): (self.advance, {"advance"}),
+            ("GET", r"/webhooks"): (self.deliveries, set()),
+            ("POST", r"/webhooks"): (self.set_mode, {"mode"}),
+            ("POST", r"/webhooks/release"): (self.release, {"order", "seed", "copies"}),
+            ("POST", r"/webhooks/settle"): (self.settle, {"seconds"}),
+            ("GET", r"/faults"): (lambda _body: {"faults": self.api.faults.left()}, set()),
+            ("POST", r"/faults"): (self.add_fault, {"path", "status", "timeout", "times", "after"}),
+            ("DELETE", r"/faults"): (self.clear_faults, set()),
+            ("POST", r"/disputes"): (self.dispute, {"charge", "outcome"}),
+            ("POST", r"/dunning"): (self.set_dunning, {"end", "retry_days"}),
+            ("GET", r"/requests"): (lambda _body: {"requests": self.api.requests()}, set()),
+            ("DELETE", r"/requests"): (self.forget_requests, set()),
+            ("GET", r"/violations"): (lambda _body: {"violations": list(self.world.checker.violations)}, set()),
+            ("DELETE", r"/violations"): (self.forget_violations, set()),
+            ("POST", r"/reset"): (self.reset, {"keep_clock"}),
         }
 
     def answer(self, method: str, path: str, content: bytes) -> tuple[int, Object]:
-        for (allowed, pattern), act in self.routes.items():
+        for (allowed, pattern), (act, members) in self.routes.items():
             match = re.fullmatch(pattern, path)
             if match and method == allowed:
                 try:
                     body = json.loads(content or b"{}")
                     if not isinstance(body, dict):
                         raise invalid("The body must be a JSON object.")
-                    answer = act(body, *match.groups())
-                    return 200, answer
+                    for name in body.keys() - members:
+                        known = ", ".join(f"`{each}`" for each in sorted(members)) or "none"
+                        raise invalid(f"`{name}` is not a member of this call, which knows {known}.", param=name)
+                    return 200, act(body, *match.groups())
                 except StripeError as error:
                     return error.status, error.body
-                except (json.JSONDecodeError, KeyError, TypeError, ValueError, re.error) as error:
-                    return 400, {
-                        "error": {"message": f"{type(error).__name__}: {error}", "type": "invalid_request_error"}
-                    }
-        return 404, {"error": {"message": f"No such control: {method} {path}", "type": "invalid_request_error"}}
+                except KeyError as error:
+                    return 400, invalid(f"`{error.args[0]}` is missing.", param=str(error.args[0])).body
+                except (TypeError, ValueError, re.error) as error:
+                    return 400, invalid(f"{type(error).__name__}: {error}").body
+        return 404, invalid(f"No such control: {method} {path}").body
 
-    def pay_checkout(self, body: Object, id: str) -> Object:
-        """As the page does. `authentication` is `pass` or `fail` where the card asks for it."""
+    @contextmanager
+    def _effects(self) -> Iterator[None]:
+        """After what fell due by now, and in one transaction."""
         with self.world.due:
             due.catch_up(self.world)
             with self.world.store.transaction():
-                session = self.world.store.get("checkout.session", id)
-                if body.get("promotion_code"):
-                    checkout.add_promotion_code(self.world, session, body["promotion_code"])
-                card = cards.by_number(str(body["card"]))
-                checkout.complete(
-                    self.world,
-                    session,
-                    card,
-                    is_authenticated=body.get("authentication", "pass") == "pass",
-                    name=body.get("name", "Test Buyer"),
-                    email=body.get("email"),
-                )
-                self.world.due.notify_all()
-                return render(self.world.store, session)
+                yield
+            self.world.due.notify_all()
+
+    def pay_checkout(self, body: Object, id: str) -> Object:
+        """As the page does. `authentication` is `pass` or `fail` where the card asks for it."""
+        card = cards.by_number_or_name(str(body["card"]))
+        with self._effects():
+            session = self.world.store.get("checkout.session", id)
+            if body.get("promotion_code"):
+                checkout.add_promotion_code(self.world, session, body["promotion_code"])
+            checkout.complete(
+                self.world,
+                session,
+                card,
+                is_authenticated=_is_authenticated(body),
+                name=body.get("name", "Test Buyer"),
+                email=body.get("email"),
+            )
+            return render(self.world.store, session)
 
     def pay_invoice(self, body: Object, id: str) -> Object:
         """As the invoice's page does: with a new card, or by authenticating the present one."""
-        with self.world.due, self.world.store.transaction():
+        card = cards.by_number_or_name(str(body["card"])) if "card" in body else None
+        with self._effects():
             invoice = self.world.store.get("invoice", id)
-            card = cards.by_number(str(body["card"])) if body.get("card") else None
-            is_authenticated = body.get("authentication", "pass") == "pass"
-            paying.pay_invoice(self.world, invoice, card, is_authenticated=is_authenticated)
-            self.world.due.notify_all()
+            paying.pay_invoice(
+                self.world,
+                invoice,
+                card,
+                is_authenticated=_is_authenticated(body),
+                name=body.get("name", "Test Buyer"),
+            )
             return render(self.world.store, invoice)
 
     def clock(self, body: Object) -> Object:
@@ -159,18 +174,17 @@ class Control:
 
     def dispute(self, body: Object) -> Object:
         outcome = _one_of(body, "outcome", disputes.OUTCOMES, "needs_response")
-        with self.world.due, self.world.store.transaction():
+        with self._effects():
             charge = self.world.store.named("charge", body["charge"], "charge")
-            made = render(self.world.store, disputes.decide(self.world, charge, outcome))
-            self.world.due.notify_all()
-        return made
+            return render(self.world.store, disputes.decide(self.world, charge, outcome))
 
     def set_dunning(self, body: Object) -> Object:
         """When a renewal is tried again, and what becomes of the subscription when all attempts have failed."""
         with self.world.lock, self.world.store.transaction():
             options = self.world.options
             options["dunning_end"] = _one_of(body, "end", ENDS, options["dunning_end"])
-            options["retry_days"] = [int(day) for day in body.get("retry_days") or options["retry_days"]]
+            if "retry_days" in body:
+                options["retry_days"] = [int(day) for day in body["retry_days"]]
             return {"end": options["dunning_end"], "retry_days": options["retry_days"]}
 
     def forget_requests(self, body: Object) -> Object:
@@ -192,6 +206,10 @@ class Control:
             self.api.forget_requests()
             self.world.prepare()
         return self.clock({})
+
+
+def _is_authenticated(body: Object) -> bool:
+    return _one_of(body, "authentication", ("pass", "fail"), "pass") == "pass"
 
 
 def _one_of(body: Object, name: str, allowed: tuple[str, ...], default: Any = None) -> str:

@@ -8,6 +8,11 @@ from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.objects import Object
 
 MESSAGES = {
+    409: (
+        "This object cannot be accessed right now, because another request has it.",
+        "invalid_request_error",
+        "lock_timeout",
+    ),
     429: ("Too many requests hit the API too quickly.", "invalid_request_error", "rate_limit"),
     500: ("An unknown error occurred.", "api_error", None),
 }
@@ -61,4 +66,12 @@ class Faults:
 
     def left(self) -> list[Object]:
         with self._lock:
-            return [{**vars(fault)} for fault in self._faults]
+            return [
+                {
+                    "path": fault.path,
+                    "times": fault.times,
+                    **({"timeout": fault.seconds} if fault.status is None else {"status": fault.status}),
+                    "after": fault.is_after,
+                }
+                for fault in self._faults
+            ]

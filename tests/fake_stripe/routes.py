@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from tests.fake_stripe.forms import Params
 from tests.fake_stripe.objects import Object
@@ -37,7 +37,7 @@ def _segment(part: str) -> str:
     return rf"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part)
 
 
-def find(method: str, path: str) -> tuple[Callable[[World, Params], Object], dict[str, Any]] | None:
+def find(method: str, path: str) -> Callable[[World, Params], Object] | None:
     """The most literal path wins: /v1/invoices/create_preview before /v1/invoices/{invoice}."""
     found = [
         (endpoint, match)
@@ -47,5 +47,4 @@ def find(method: str, path: str) -> tuple[Callable[[World, Params], Object], dic
     if not found:
         return None
     endpoint, match = min(found, key=lambda each: len(each[1].groupdict()))
-    arguments = match.groupdict()
-    return (lambda world, params: endpoint.handler(world, params, **arguments)), arguments
+    return partial(endpoint.handler, **match.groupdict())

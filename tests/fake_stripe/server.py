@@ -7,7 +7,7 @@ import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from tests.fake_stripe import pages, resources
+from tests.fake_stripe import pages
 from tests.fake_stripe.api import Api, Request
 from tests.fake_stripe.control import Control
 from tests.fake_stripe.faults import Faults
@@ -17,8 +17,6 @@ from tests.fake_stripe.world import World
 
 MOST_BYTES = 1024 * 1024
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-assert resources  # Importing them fills the table of routes.
 
 
 class Server(ThreadingHTTPServer):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.fake_stripe.errors import StripeError, missing
 from tests.fake_stripe.objects import Object
@@ -29,6 +29,7 @@ class Store:
         #: In the order of the first touch, so that the journal has new objects in the order in which they were made.
         self._touched: dict[str, None] = {}
         self._is_open = False
+        self._journal: TextIO | None = None
         self._load()
         self._compact()
 
@@ -128,6 +129,10 @@ class Store:
         finally:
             self._touched = outer | self._touched
 
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
     def reset(self) -> None:
         self._kinds.clear()
         self._kind_of.clear()
@@ -147,6 +152,7 @@ class Store:
             else:
                 self._written[id] = text
         if changes:
+            assert self._journal is not None
             self._journal.write(json.dumps(changes, separators=(",", ":")) + "\n")
             self._journal.flush()
             if self._journal.tell() > MOST_BYTES + 4 * self._live_bytes:
@@ -195,5 +201,6 @@ class Store:
             for id, text in self._written.items():
                 journal.write(f"{{{json.dumps(id)}:{text}}}\n")
             self._live_bytes = journal.tell()
+        self.close()
         os.replace(unfinished, self.path)  # noqa: PTH105 - the atomic rename by its own name
         self._journal = self.path.open("a", encoding="utf-8")

@@ -90,7 +90,10 @@ def send(url: str, secret: str, event: Object) -> str:
     payload = json.dumps(event, indent=2).encode()
     parts = urlsplit(url)
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    except ValueError as error:  # A port that is none.
+        return type(error).__name__
     headers = {
         "Content-Type": "application/json; charset=utf-8",
         "Stripe-Signature": signature(payload, secret, int(time.time())),
@@ -100,7 +103,7 @@ def send(url: str, secret: str, event: Object) -> str:
     try:
         connection.request("POST", target, payload, headers)
         return str(connection.getresponse().status)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return type(error).__name__
     finally:
         connection.close()

@@ -188,7 +188,7 @@ def test_a_downgrade_is_a_schedule_that_changes_the_plan_at_the_periods_end(shop
     shop.card()
     subscription = shop.subscribe(shop.pro)
     schedule = plan_downgrade(shop, subscription, shop.basic)
-    assert schedule.phases[1].items[0].price == shop.basic
+    assert schedule.phases[1]["items"][0].price == shop.basic
     assert shop.subscription(subscription.id).schedule == schedule.id
     assert price_of(shop.subscription(subscription.id)) == shop.pro
     shop.stand_in.advance(days=32)

@@ -35,7 +35,8 @@ def test_paying_starts_a_subscription_and_tells_of_it(shop: Shop) -> None:
     [
         ("4000000000000002", "generic_decline"),
         ("4000000000009995", "insufficient_funds"),
-        ("4000000000000341", "generic_decline"),
+        ("4000 0000 0000 0341", "generic_decline"),
+        ("pm_card_chargeCustomerFail", "generic_decline"),
     ],
 )
 def test_a_declined_card_leaves_the_session_open_and_nothing_else(shop: Shop, card: str, code: str) -> None:
@@ -45,7 +46,7 @@ def test_a_declined_card_leaves_the_session_open_and_nothing_else(shop: Shop, ca
     assert (declined.value.status, declined.value.error["decline_code"]) == (402, code)
     assert shop.client.v1.checkout.sessions.retrieve(session.id).status == "open"
     assert shop.client.v1.subscriptions.list({"customer": shop.customer, "status": "all"}).data == []
-    shop.stand_in.pay(session.id)
+    shop.stand_in.pay(session.id, "pm_card_visa")
     assert len(shop.client.v1.subscriptions.list({"customer": shop.customer}).data) == 1
 
 

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,73 @@ def test_what_was_answered_outlives_a_kill(tmp_path: Path) -> None:
     with running(tmp_path) as stand_in:
         assert client_of(stand_in).v1.customers.create({}, {"idempotency_key": "op-1"}).id == made
         assert [each.id for each in client_of(stand_in).v1.customers.list().data] == [made]
+
+
+def test_a_kill_in_the_midst_of_writing_leaves_a_whole_state(tmp_path: Path) -> None:
+    answered: dict[str, str] = {}
+
+    def subscribe(client: stripe.StripeClient, price: str, worker: int) -> None:
+        for number in count():
+            key = f"op-{worker}-{number}"
+            params: Any = {"payment_method": "pm_card_visa", "email": f"{key}@example.com"}
+            try:
+                answered[key] = client.v1.customers.create(params, {"idempotency_key": key}).id
+                listed = client.v1.customers.payment_methods.list(answered[key]).data
+                client.v1.subscriptions.create(
+                    {
+                        "customer": answered[key],
+                        "items": [{"price": price}],
+                        "default_payment_method": listed[0].id,
+                    }
+                )
+            except stripe.APIConnectionError:
+                return
+
+    with running(tmp_path) as stand_in, ThreadPoolExecutor(4) as pool:
+        client = client_of(stand_in)
+        product: Any = {"name": "Basic"}
+        price = client.v1.prices.create(
+            {"product_data": product, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}
+        )
+        workers = [pool.submit(subscribe, client_of(stand_in), price.id, worker) for worker in range(4)]
+        while len(answered) < 40:
+            assert not any(worker.done() for worker in workers)
+        os.kill(stand_in.pid, signal.SIGKILL)
+        for worker in workers:
+            worker.result(10)
+    with running(tmp_path) as stand_in:
+        client = client_of(stand_in)
+        kept = {each.id for each in client.v1.customers.list({"limit": 100}).auto_paging_iter()}
+        assert set(answered.values()) <= kept
+        assert len(kept) <= len(answered) + 4
+        for key, id in answered.items():
+            params: Any = {"payment_method": "pm_card_visa", "email": f"{key}@example.com"}
+            assert client.v1.customers.create(params, {"idempotency_key": key}).id == id
+        # Each subscription is there with its paid invoice, or is not there at all.
+        listed = client.v1.subscriptions.list({"limit": 100, "expand": ["data.latest_invoice"]})
+        for subscription in listed.auto_paging_iter():
+            assert isinstance(subscription.latest_invoice, stripe.Invoice)
+            assert (subscription.status, subscription.latest_invoice.status) == ("active", "paid")
+        assert stand_in.violations() == []
+
+
+def test_many_at_once_are_each_served_whole(shop: Shop) -> None:
+    def customer(number: int) -> str:
+        client = client_of(shop.stand_in)
+        made = client.v1.customers.create({"email": f"{number}@example.com", "payment_method": "pm_card_visa"})
+        method = client.v1.customers.payment_methods.list(made.id).data[0].id
+        client.v1.subscriptions.create(
+            {"customer": made.id, "items": [{"price": shop.basic}], "default_payment_method": method}
+        )
+        shop.stand_in.advance(seconds=1)
+        return made.id
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(customer, range(24)))
+    paid = list(shop.client.v1.invoices.list({"status": "paid", "limit": 100}).auto_paging_iter())
+    assert {each.customer for each in paid} == set(made)
+    assert len(paid) == len(made)
+    assert len({each.number for each in paid}) == len(made)
 
 
 def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:

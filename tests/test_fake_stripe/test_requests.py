@@ -1,16 +1,22 @@
 """What holds for every request: forms, errors, keys, cursors, expansion, and the check against Stripe's description."""
 
 import json
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stripe
 
-from tests.fake_stripe.running import API_KEY, StandIn
+from tests.fake_stripe.api import Api, Request
+from tests.fake_stripe.description import Checker
+from tests.fake_stripe.faults import Faults
+from tests.fake_stripe.running import API_KEY, Refused, StandIn
+from tests.fake_stripe.world import Settings, World
 from tests.test_fake_stripe.conftest import Shop, client_of, dict_of
 
 
-def raw(stand_in: StandIn, method: str, path: str, form: str = "", **headers: str) -> tuple[int, dict[str, object]]:
+def raw(stand_in: StandIn, method: str, path: str, form: str = "", **headers: str) -> tuple[int, dict[str, Any]]:
     given = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
     status, content = stand_in.ask(method, path, form.encode(), given | headers)
     return status, json.loads(content)
@@ -90,6 +96,47 @@ def test_a_key_is_forgotten_after_a_day(client: stripe.StripeClient, stand_in: S
     first = client.v1.customers.create({}, {"idempotency_key": "op-1"})
     stand_in.advance(hours=24, seconds=1)
     assert client.v1.customers.create({}, {"idempotency_key": "op-1"}).id != first.id
+
+
+def test_a_key_whose_first_request_is_under_way_is_refused(tmp_path: Path) -> None:
+    world = World(Settings(tmp_path, base_url="http://127.0.0.1"), Checker())
+    api = Api(world, Faults())
+    headers = {"authorization": f"Bearer {API_KEY}", "idempotency-key": "op-1"}
+    requests = [Request("POST", "/v1/customers", "", headers) for _ in range(3)]
+    with ThreadPoolExecutor(2) as pool:
+        with world.lock:
+            answers = [pool.submit(api.answer, request) for request in requests[:2]]
+            (refused,), (waiting,) = wait(answers, timeout=10, return_when=FIRST_COMPLETED)
+            assert refused.result().status == 409
+            assert refused.result().body["error"]["code"] == "idempotency_key_in_use"
+        made = waiting.result(timeout=10)
+    assert made.status == 200
+    again = api.answer(requests[2])
+    assert (again.body["id"], again.headers["Idempotent-Replayed"]) == (made.body["id"], "true")
+    world.store.close()
+
+
+def test_another_account_is_refused(stand_in: StandIn) -> None:
+    status, body = raw(stand_in, "GET", "/v1/account", **{"Stripe-Account": "acct_other"})
+    assert (status, body["error"]["code"]) == (403, "account_invalid")
+    assert raw(stand_in, "GET", "/v1/account", Authorization="Basic a")[0] == 401
+
+
+def test_control_refuses_what_it_does_not_know_and_names_it(shop: Shop) -> None:
+    for path, body, named in (
+        ("clock", {"advance": 1, "unit": "days"}, "`unit` is not a member"),
+        ("faults", {"status": 500}, "`path` is missing"),
+        (f"checkout/{shop.checkout().id}/pay", {"cart": "4242"}, "`cart` is not a member"),
+        (f"checkout/{shop.checkout().id}/pay", {}, "`card` is missing"),
+    ):
+        with pytest.raises(Refused, match=named) as refused:
+            shop.stand_in.control("POST", path, **body)
+        assert refused.value.status == 400
+
+
+def test_faults_are_told_by_the_names_that_they_are_given_by(stand_in: StandIn) -> None:
+    given = {"path": "POST /v1/refunds", "times": 2, "status": 500, "after": True}
+    assert stand_in.control("POST", "faults", **given) == {"faults": [given]}
 
 
 def test_a_stored_500_is_replayed_and_a_429_is_not(client: stripe.StripeClient, stand_in: StandIn) -> None:

@@ -61,6 +61,10 @@ def by_number(number: str) -> Card:
     )
 
 
+def by_number_or_name(told: str) -> Card:
+    return by_name(told) if told.startswith("pm_") else by_number(told)
+
+
 def by_name(name: str) -> Card:
     card = BY_NAME.get(name)
     if card is None:

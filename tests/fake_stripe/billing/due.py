@@ -1,5 +1,6 @@
 """What falls due as time goes by, carried out in order and each at its own instant."""
 
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from tests.fake_stripe.world import World
 UPCOMING_BEFORE = 7 * DAY
 #: How long events are kept.
 EVENTS_KEPT = 30 * DAY
+PUT_ASIDE = "_put_aside"
 
 
 @dataclass(order=True)
@@ -25,6 +27,10 @@ class Due:
     id: str = field(compare=False)
     act: Callable[[World, Object], None] = field(compare=False)
 
+    @property
+    def name(self) -> str:
+        return f"{PUT_ASIDE}_{self.id}_{self.at}_{self.act.__name__}"
+
 
 def advance(world: World, seconds: int) -> None:
     """Move the clock, and do what falls due on the way."""
@@ -34,11 +40,22 @@ def advance(world: World, seconds: int) -> None:
 
 
 def catch_up(world: World) -> None:
+    """One after another. What fails is told as a violation and put aside, so that what follows is not kept waiting."""
     until = world.now
-    while (following := min(_coming(world), default=None)) is not None and following.at <= until:
-        with world.clock.at(following.at), world.store.transaction():
-            following.act(world, world.store.get(following.kind, following.id))
+    while (following := _next(world, until)) is not None:
+        try:
+            with world.clock.at(following.at), world.store.transaction():
+                following.act(world, world.store.get(following.kind, following.id))
+        except Exception:
+            with world.store.transaction():
+                world.store.add({"object": PUT_ASIDE, "id": following.name})
+            world.checker.violations.append(f"{following.name} fell due: {traceback.format_exc()}")
     _forget(world)
+
+
+def _next(world: World, until: int) -> Due | None:
+    coming = (one for one in _coming(world) if one.at <= until and world.store.kind_of(one.name) is None)
+    return min(coming, default=None)
 
 
 def _forget(world: World) -> None:
