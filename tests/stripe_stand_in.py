@@ -1,6 +1,6 @@
 """The stand-in for Stripe, as tests of the application ask for it; tests/conftest.py hands the fixtures on."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 import stripe
@@ -44,3 +44,11 @@ def stripe_client(stripe_stand_in: StandIn) -> stripe.StripeClient:
         max_network_retries=0,
         http_client=stripe.RequestsClient(timeout=30),
     )
+
+
+@pytest.fixture
+def stripe_calls(stripe_stand_in: StandIn) -> Callable[[], list[str]]:
+    """Method and path of each request to the API since the test began."""
+    return lambda: [
+        f"{request['method']} {request['path']}" for request in stripe_stand_in.control("GET", "requests")["requests"]
+    ]

@@ -15,14 +15,6 @@ from tests.fake_stripe.running import API_KEY, StandIn
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def calls(stripe_stand_in: StandIn) -> Callable[[], list[str]]:
-    """Method and path of what was asked of Stripe's API."""
-    return lambda: [
-        f"{request['method']} {request['path']}" for request in stripe_stand_in.control("GET", "requests")["requests"]
-    ]
-
-
 def everything_stored() -> str:
     """All rows of all tables, as text."""
     with connection.cursor() as cursor:
@@ -37,7 +29,7 @@ def everything_stored() -> str:
 
 
 def test_a_sync_stores_no_key_and_asks_once_whose_it_is(
-    stripe_client: stripe.StripeClient, calls: Callable[[], list[str]]
+    stripe_client: stripe.StripeClient, stripe_calls: Callable[[], list[str]]
 ) -> None:
     customer = stripe_client.v1.customers.create({"email": "alice@example.com"})
     Customer.sync_from_stripe_data(customer, api_key=API_KEY)
@@ -45,11 +37,11 @@ def test_a_sync_stores_no_key_and_asks_once_whose_it_is(
     assert row.djstripe_owner_account == Account.objects.get()
     stored = everything_stored()
     assert (customer.id in stored, row.secret in stored, API_KEY in stored) == (True, True, False)
-    asked = calls().count("GET /v1/account")
+    asked = stripe_calls().count("GET /v1/account")
 
     changed = stripe_client.v1.customers.update(customer.id, {"name": "Alice"})
     Customer.sync_from_stripe_data(changed, api_key=API_KEY)
-    assert (APIKey.objects.count(), calls().count("GET /v1/account")) == (1, asked)
+    assert (APIKey.objects.count(), stripe_calls().count("GET /v1/account")) == (1, asked)
     assert API_KEY not in everything_stored()
 
 
