@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.errors import Problem
 from accounts.models import IdempotentRequest
+from accounts.turns import turn
 
 KEPT = timedelta(hours=24)
 
@@ -36,8 +37,8 @@ def idempotent(post: Post) -> Post:
             return post(view, request, *args, **kwargs)
         with transaction.atomic():
             claim = _claim(request, key)
-            if isinstance(claim, Response):
-                return claim
+            if claim.status is not None:
+                return _replay(claim)
             response = post(view, request, *args, **kwargs)
             if status.is_success(response.status_code):
                 _store(claim, response)
@@ -48,6 +49,48 @@ def idempotent(post: Post) -> Post:
     # The OpenAPI description names the header where this is set.
     wrapped.is_idempotent = True  # type: ignore[attr-defined]
     return wrapped
+
+
+def idempotent_beyond(post: Post) -> Post:
+    """The same for work that reaches beyond the database, where no rollback undoes it.
+
+    The claim is committed before the work, and a second request waits for its turn. A claim whose
+    request died is taken over; what it had begun elsewhere, the work itself has to find again.
+    """
+
+    @functools.wraps(post)
+    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = key_of(request)
+        if key is None:
+            return post(view, request, *args, **kwargs)
+        while True:
+            claim = _claim(request, key)
+            if claim.status is not None:
+                return _replay(claim)
+            with turn(f"idempotency:{claim.pk}"):
+                found = IdempotentRequest.objects.filter(pk=claim.pk).first()
+                if found is None:
+                    # Whoever had it has failed meanwhile and left the key free.
+                    continue
+                if found.status is not None:
+                    return _replay(found)
+                return _answer_once(claim, lambda: post(view, request, *args, **kwargs))
+
+    wrapped.is_idempotent = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _answer_once(claim: IdempotentRequest, work: Callable[[], Response]) -> Response:
+    is_stored = False
+    try:
+        response = work()
+        if status.is_success(response.status_code):
+            _store(claim, response)
+            is_stored = True
+        return response
+    finally:
+        if not is_stored:
+            IdempotentRequest.objects.filter(pk=claim.pk).delete()
 
 
 def key_of(request: Request) -> str | None:
@@ -63,7 +106,8 @@ def forget_old(now: datetime) -> int:
     return IdempotentRequest.objects.filter(created_at__lt=now - KEPT).delete()[0]
 
 
-def _claim(request: Request, key: str) -> int | Response:
+def _claim(request: Request, key: str) -> IdempotentRequest:
+    """The request's row, made now or before. Its `status` is None while nobody has answered."""
     body = json.dumps(request.data, sort_keys=True, separators=(",", ":")).encode()
     now = datetime.now(UTC)
     held = access.of(request)
@@ -76,30 +120,37 @@ def _claim(request: Request, key: str) -> int | Response:
         "now": now,
         "expired": now - KEPT,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO accounts_idempotentrequest AS r
-                (user_id, workspace_id, path, key, body_hash, headers, created_at)
-            VALUES (%(user)s, %(workspace)s, %(path)s, %(key)s, %(hash)s, '{}', %(now)s)
-            ON CONFLICT (user_id, workspace_id, path, key) DO UPDATE
-                SET body_hash = EXCLUDED.body_hash, created_at = EXCLUDED.created_at
-                WHERE r.created_at < %(expired)s
-            RETURNING id
-            """,
-            named,
-        )
-        if row := cursor.fetchone():
-            return int(row[0])
-    stored = IdempotentRequest.objects.get(
-        user=named["user"], workspace=named["workspace"], path=named["path"], key=key
-    )
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM, named)
+            if row := cursor.fetchone():
+                return IdempotentRequest(pk=row[0])
+        stored = IdempotentRequest.objects.filter(
+            user=named["user"], workspace=named["workspace"], path=named["path"], key=key
+        ).first()
+        # Gone again: the one that had the key failed in this instant and left it free.
+        if stored is not None:
+            break
     if bytes(stored.body_hash) != named["hash"]:
         raise Problem(
             "This Idempotency-Key was used with another body. Send a new key with a new request.",
             "idempotency_mismatch",
             status=409,
         )
+    return stored
+
+
+_CLAIM = """
+INSERT INTO accounts_idempotentrequest AS r (user_id, workspace_id, path, key, body_hash, headers, created_at)
+VALUES (%(user)s, %(workspace)s, %(path)s, %(key)s, %(hash)s, '{}', %(now)s)
+ON CONFLICT (user_id, workspace_id, path, key) DO UPDATE
+    SET body_hash = EXCLUDED.body_hash, created_at = EXCLUDED.created_at, status = NULL
+    WHERE r.created_at < %(expired)s
+RETURNING id
+"""
+
+
+def _replay(stored: IdempotentRequest) -> Response:
     return Response(
         json.loads(bytes(stored.body or b"null")),
         status=stored.status,
@@ -107,8 +158,8 @@ def _claim(request: Request, key: str) -> int | Response:
     )
 
 
-def _store(claim: int, response: Response) -> None:
-    IdempotentRequest.objects.filter(pk=claim).update(
+def _store(claim: IdempotentRequest, response: Response) -> None:
+    IdempotentRequest.objects.filter(pk=claim.pk).update(
         status=response.status_code,
         headers={name: value for name, value in response.headers.items() if name.startswith("X-Quota-")},
         body=JSONRenderer().render(response.data),

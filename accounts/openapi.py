@@ -18,14 +18,15 @@ VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "update", "D
 REFUSALS = {
     400: "The request is malformed, or a field, parameter or header of it is not valid.",
     401: "There is no token, or it is not valid; or the credentials are wrong.",
-    402: "The plan does not allow it.",
+    402: "The plan does not allow it, or a payment did not go through and nothing was changed.",
     403: "The role in this workspace does not allow it, or the workspace is suspended.",
     404: "It is not there, or is another workspace's: the two answers are alike.",
     409: "It conflicts with the present state; `code` says how.",
     413: "The body is too large; `limit` is the most, in bytes.",
     415: "The body is not JSON.",
     429: "Too many requests or tries; wait as long as `Retry-After` says.",
-    503: "The database cannot be reached; nothing was done.",
+    502: "The payment service refused; nothing was charged or changed.",
+    503: "The database, or the payment service, cannot be reached or is not set up; nothing was done.",
 }
 
 ERROR = {
@@ -165,8 +166,11 @@ class Schema(AutoSchema):
             yield 409
 
     def _refusal(self, status: int) -> dict[str, Any]:
-        more = {401: ("WWW-Authenticate",), 402: QUOTA_HEADERS, 429: ("Retry-After",), 503: ("Retry-After",)}
-        shape = self._component("schemas", *("NotInPlan", NOT_IN_PLAN) if status == 402 else ("Error", ERROR))
+        more: dict[int, tuple[str, ...]] = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+        schema: tuple[str, dict[str, Any]] = ("Error", ERROR)
+        if status == 402 and self._is_metered():
+            schema, more[402] = ("NotInPlan", NOT_IN_PLAN), QUOTA_HEADERS
+        shape = self._component("schemas", *schema)
         return {
             "description": REFUSALS[status],
             "headers": self._headers(*more.get(status, ())),

@@ -4,24 +4,34 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Prefetch
+from djstripe.models import Invoice
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts import access
 from accounts.api import PublicView
-from accounts.idempotency import idempotent
+from accounts.idempotency import idempotent, idempotent_beyond
 from accounts.pagination import CursorPages
 from accounts.roles import Act, RoleAllows, WorkspaceIsOpen
 from billing import lifecycle, reports
-from billing.models import LedgerEntry, Plan, Price
+from billing.models import Interval, LedgerEntry, Plan, Price
 from billing.quotas import day_in_words, quota_for
 from billing.serializers import (
+    CancelSerializer,
+    CheckoutSerializer,
+    CheckoutStartedSerializer,
+    ChoiceSerializer,
+    InvoiceSerializer,
     LedgerEntrySerializer,
     PlanSerializer,
+    PortalOpenedSerializer,
+    PortalSerializer,
+    PreviewSerializer,
     SubscriptionSerializer,
     TrialActivatedSerializer,
     UsageQuerySerializer,
@@ -69,6 +79,115 @@ class ActivateTrial(APIView):
                 "subscription": shape_of(request),
             }
         )
+
+
+class StripeView(APIView):
+    """An act that asks Stripe: 502 and 503 say that it refused, or cannot be reached."""
+
+    permission_classes = (IsAuthenticated, RoleAllows, WorkspaceIsOpen)
+    act = Act.BILL
+    refusals: tuple[int, ...] = (409, 502)
+
+    def given(self, request: Request, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        read = serializer(data=request.data)
+        read.is_valid(raise_exception=True)
+        return dict(read.validated_data)
+
+
+class CreateCheckoutSession(StripeView):
+    @extend_schema(request=CheckoutSerializer, responses=CheckoutStartedSerializer)
+    @idempotent_beyond
+    def post(self, request: Request) -> Response:
+        """Open a page at which the workspace can buy a plan; the one that is open for the same price, if any."""
+        held, wanted = access.of(request), self.given(request, CheckoutSerializer)
+        checkout = lifecycle.start_checkout(
+            held.workspace.subscription,
+            plan=wanted["plan"],
+            interval=wanted.get("interval", Interval.MONTH),
+            currency=wanted.get("currency"),
+            success_url=wanted.get("success_url", ""),
+            cancel_url=wanted.get("cancel_url", ""),
+            now=held.now,
+        )
+        return Response({"checkout_session_id": checkout.id, "checkout_url": checkout.url})
+
+
+class CreatePortalSession(StripeView):
+    @extend_schema(request=PortalSerializer, responses=PortalOpenedSerializer)
+    def post(self, request: Request) -> Response:
+        """Open Stripe's pages for the card, the invoices and the plan."""
+        held, wanted = access.of(request), self.given(request, PortalSerializer)
+        portal = lifecycle.open_portal(
+            held.workspace.subscription, return_url=wanted.get("return_url", ""), now=held.now
+        )
+        return Response({"portal_url": portal.url})
+
+
+class PreviewChange(StripeView):
+    @extend_schema(request=ChoiceSerializer, responses=PreviewSerializer)
+    def post(self, request: Request) -> Response:
+        """What a change would cost, and how many runs it would leave. Changes nothing."""
+        held, wanted = access.of(request), self.given(request, ChoiceSerializer)
+        preview = lifecycle.preview_change(
+            held.workspace.subscription, plan=wanted["plan"], interval=wanted.get("interval"), now=held.now
+        )
+        return Response(PreviewSerializer(preview).data)
+
+
+class ChangePlan(StripeView):
+    refusals = (402, 409, 502)
+
+    @extend_schema(request=ChoiceSerializer, responses=SubscriptionSerializer)
+    @idempotent_beyond
+    def post(self, request: Request) -> Response:
+        """A larger plan now, for its full price less the unused time of the old; a smaller one at the period's end."""
+        held, wanted = access.of(request), self.given(request, ChoiceSerializer)
+        lifecycle.change_plan(
+            held.workspace.subscription,
+            plan=wanted["plan"],
+            interval=wanted.get("interval"),
+            actor=held.user,
+            now=held.now,
+        )
+        return Response(shape_of(request))
+
+
+class Cancel(StripeView):
+    @extend_schema(request=CancelSerializer, responses=SubscriptionSerializer)
+    def post(self, request: Request) -> Response:
+        """End the plan with the period that is paid."""
+        held, wanted = access.of(request), self.given(request, CancelSerializer)
+        lifecycle.cancel(held.workspace.subscription, reason=wanted.get("reason", ""), actor=held.user, now=held.now)
+        return Response(shape_of(request))
+
+
+class Resume(StripeView):
+    refusals = (402, 409, 502)
+
+    @extend_schema(request=None, responses=SubscriptionSerializer)
+    def post(self, request: Request) -> Response:
+        """Take back what is scheduled: the cancel, or the change at the period's end."""
+        held = access.of(request)
+        lifecycle.resume(held.workspace.subscription, actor=held.user, now=held.now)
+        return Response(shape_of(request))
+
+
+class InvoicePages(CursorPages):
+    ordering = ("-created", "-djstripe_id")
+
+
+class Invoices(ListAPIView[Any]):
+    """What was charged, the newest first; read from the mirror, so that it needs no answer of Stripe's."""
+
+    permission_classes = (IsAuthenticated, RoleAllows)
+    act = Act.SEE_LEDGER
+    serializer_class = InvoiceSerializer
+    pagination_class = InvoicePages
+
+    def get_queryset(self) -> Any:
+        # A draft is Stripe's own affair until it is finalized: it has no number and can still change.
+        mine = Invoice.objects.filter(customer__subscriber=access.of(self.request).workspace)
+        return mine.exclude(stripe_data__status="draft")
 
 
 class Usage(APIView):

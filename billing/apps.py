@@ -20,7 +20,10 @@ class BillingConfig(AppConfig):
 
 
 def open_subscription(*, workspace: Any, now: Any, **kwargs: Any) -> None:
-    """A workspace has its Subscription from the transaction on that makes it."""
+    """A workspace has its Subscription from the transaction on that makes it, and soon its Stripe customer."""
+    from billing import gateway, jobs
     from billing.models import Subscription
 
     Subscription.objects.open(workspace, now=now)
+    if gateway.is_configured():
+        jobs.create_customer.defer(workspace_id=str(workspace.pk))

@@ -65,7 +65,8 @@ CATALOGUE = (
             "features": [Feature.BASIC_AGENT, Feature.EMAIL_SUPPORT, Feature.PRIORITY_PROCESSING],
             "job_priority": 10,
         },
-        (Offer(1900),),
+        # A year costs ten months.
+        (Offer(1900), Offer(19000, Interval.YEAR)),
     ),
     Entry(
         Plan.PRO,
@@ -77,7 +78,7 @@ CATALOGUE = (
             "features": PRO_FEATURES,
             "job_priority": 20,
         },
-        (Offer(4900),),
+        (Offer(4900), Offer(49000, Interval.YEAR)),
     ),
     Entry(
         Plan.ENTERPRISE,

@@ -4,9 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.redirects import RedirectURLField
 from billing.entitlements import grace_end
 from billing.lifecycle import Standing
-from billing.models import Feature, LedgerEntry, Plan, Price, Source
+from billing.models import Feature, Interval, LedgerEntry, Plan, Price, Source
 from billing.quotas import Quota, status_of
 
 
@@ -150,3 +151,81 @@ class LedgerEntrySerializer(serializers.ModelSerializer[LedgerEntry]):
 
     def get_bucket(self, entry: LedgerEntry) -> str:
         return "period" if entry.period_id else str(entry.grant_id)
+
+
+class PlanWordField(serializers.CharField):
+    """A plan's word, in any case."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=50, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).lower()
+
+
+class ChoiceSerializer(serializers.Serializer[Any]):
+    plan = PlanWordField()
+    interval = serializers.ChoiceField(choices=Interval.choices, required=False)
+
+
+class CheckoutSerializer(ChoiceSerializer):
+    currency = serializers.RegexField(
+        "^[A-Za-z]{3}$", required=False, help_text="ISO 4217; by default the one this workspace pays in."
+    )
+    success_url = RedirectURLField(required=False, help_text="`{CHECKOUT_SESSION_ID}` in it is filled in.")
+    cancel_url = RedirectURLField(required=False)
+
+    def validate_currency(self, currency: str) -> str:
+        return currency.lower()
+
+
+class CheckoutStartedSerializer(serializers.Serializer[Any]):
+    checkout_session_id = serializers.CharField()
+    checkout_url = serializers.URLField()
+
+
+class PortalSerializer(serializers.Serializer[Any]):
+    return_url = RedirectURLField(required=False)
+
+
+class PortalOpenedSerializer(serializers.Serializer[Any]):
+    portal_url = serializers.URLField()
+
+
+class CancelSerializer(serializers.Serializer[Any]):
+    # Stripe keeps comments of this length.
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class LineSerializer(serializers.Serializer[Any]):
+    description = serializers.CharField()
+    amount = serializers.IntegerField(help_text="In minor units; credits are below zero.")
+
+
+class RunsSerializer(serializers.Serializer[Any]):
+    used = serializers.IntegerField()
+    limit_before = serializers.IntegerField(allow_null=True)
+    limit_after = serializers.IntegerField(allow_null=True)
+    remaining_after = serializers.IntegerField(allow_null=True)
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    effective = serializers.ChoiceField(choices=["now", "period_end"])
+    effective_at = serializers.DateTimeField()
+    amount_due = serializers.IntegerField(help_text="In minor units, at `effective_at`.")
+    currency = serializers.CharField()
+    lines = LineSerializer(many=True)
+    runs = RunsSerializer()
+
+
+class InvoiceSerializer(serializers.Serializer[Any]):
+    """An invoice as Stripe last had it, from the mirror."""
+
+    id = serializers.CharField()
+    number = serializers.CharField(source="stripe_data.number", allow_null=True)
+    status = serializers.CharField(source="stripe_data.status")
+    total = serializers.IntegerField(source="stripe_data.total", help_text="In minor units.")
+    currency = serializers.CharField(source="stripe_data.currency")
+    created_at = serializers.DateTimeField(source="created")
+    hosted_invoice_url = serializers.URLField(source="stripe_data.hosted_invoice_url", allow_null=True)
+    invoice_pdf = serializers.URLField(source="stripe_data.invoice_pdf", allow_null=True)

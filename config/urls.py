@@ -19,6 +19,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.page_urls")),
+    path("billing/", include("billing.page_urls")),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/v1/billing/", include("billing.urls")),
     path("api/v1/", include("sessions_app.urls")),

@@ -1,6 +1,7 @@
 """Billing's tables, by noun."""
 
 from billing.models.plans import Feature, Interval, Plan, Price
+from billing.models.stripe import StripeOperation
 from billing.models.subscriptions import AuditEntry, Subscription, SubscriptionChange, TrialUse
 from billing.models.usage import CreditGrant, LedgerEntry, Source, UsagePeriod
 
@@ -13,6 +14,7 @@ __all__ = [
     "Plan",
     "Price",
     "Source",
+    "StripeOperation",
     "Subscription",
     "SubscriptionChange",
     "TrialUse",

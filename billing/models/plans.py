@@ -93,6 +93,7 @@ class Price(models.Model):
     currency = models.CharField(max_length=3, default="usd", help_text="ISO 4217, in lower case as Stripe has it.")
     unit_amount = models.PositiveIntegerField(help_text="In minor units: 1900 is 19.00 USD.")
     stripe_price_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    stripe_product_id = models.CharField(max_length=255, blank=True)
     is_active = models.BooleanField(default=True)
 
     class Meta:
@@ -104,6 +105,9 @@ class Price(models.Model):
             models.CheckConstraint(condition=Q(interval__in=Interval.values), name="price_interval_is_known"),
             models.CheckConstraint(condition=Q(currency__regex="^[a-z]{3}$"), name="price_currency_is_iso"),
             models.CheckConstraint(condition=~Q(stripe_price_id=""), name="price_stripe_id_is_not_empty"),
+            models.CheckConstraint(
+                condition=Q(stripe_price_id=None) | ~Q(stripe_product_id=""), name="price_at_stripe_has_a_product"
+            ),
         ]
 
     def __str__(self) -> str:

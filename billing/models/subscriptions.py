@@ -79,12 +79,22 @@ class Subscription(models.Model):
     pending_interval = models.CharField(max_length=5, choices=Interval, blank=True)
     pending_at = models.DateTimeField(null=True, blank=True)
 
+    # How fresh that is. A sync takes a number, fetches, and writes only while the number is its own.
+    sync_number = models.PositiveBigIntegerField(default=0, editable=False)
+    synced_at = models.DateTimeField(null=True, blank=True, editable=False)
+    sync_due_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When Stripe is asked again, though nothing rang."
+    )
+
     created_at = models.DateTimeField(editable=False)
     updated_at = models.DateTimeField(editable=False)
 
     objects: ClassVar[SubscriptionManager] = SubscriptionManager()
 
     class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["sync_due_at"], condition=Q(sync_due_at__isnull=False), name="subscription_sync_due"),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(trial_plan=None, trial_start=None, trial_end=None)
@@ -155,7 +165,7 @@ class Subscription(models.Model):
 
     @classmethod
     def fact_fields(cls) -> "list[models.Field[Any, Any]]":
-        left_out = {"id", "workspace_id", "created_at", "updated_at"}
+        left_out = {"id", "workspace_id", "created_at", "updated_at", "sync_number", "synced_at", "sync_due_at"}
         return [field for field in cls._meta.concrete_fields if field.attname not in left_out]
 
 
@@ -163,6 +173,7 @@ class SubscriptionChange(models.Model):
     """Append-only: what a write to a Subscription changed. A past entitlement and MRR are read from here."""
 
     CREATED, TRIAL, COMP, OVERRIDE, STRIPE = "created", "trial", "comp", "override", "stripe"
+    CUSTOMER, UPGRADE, DOWNGRADE, CANCEL, RESUME = "customer", "upgrade", "downgrade", "cancel", "resume"
     # Stripe's words for a subscription whose price counts towards monthly recurring revenue.
     EARNING = frozenset({"active", "past_due"})
 

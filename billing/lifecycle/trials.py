@@ -1,4 +1,4 @@
-"""Acts on a subscription: each takes `now`, writes facts and their history in one transaction, and refills nothing."""
+"""The trial, which every person has once."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.errors import Problem
 from accounts.models import Ownership, User
 from billing.entitlements import entitlement
-from billing.models import AuditEntry, Plan, Source, Subscription, SubscriptionChange, TrialUse
+from billing.models import Plan, Source, Subscription, SubscriptionChange, TrialUse
 
 TRIAL_LENGTH = timedelta(days=14)
 
@@ -101,37 +101,3 @@ def standing_of(subscription: Subscription) -> Standing:
         owner_id, is_used = cursor.fetchone()
     # Who has paid here before would get nothing from a trial (invariant 8).
     return Standing(owner_id, is_used or subscription.first_paid_at is not None)
-
-
-def comp(
-    subscription: Subscription, *, plan: Plan, until: datetime, reason: str, actor: User | None, now: datetime
-) -> None:
-    """Give a plan until an instant. Raises ValueError for an end that is past and for an empty reason."""
-    if until <= now:
-        raise ValueError("A comp must end in the future.")
-    if not reason.strip():
-        raise ValueError("A comp needs a reason.")
-    with transaction.atomic():
-        subscription.lock()
-        before = subscription.facts()
-        # One that is extended or changed keeps its beginning, and with it its months: nothing is refilled.
-        is_running = subscription.comp_end is not None and now < subscription.comp_end
-        subscription.change(
-            cause=SubscriptionChange.COMP,
-            now=now,
-            actor=actor,
-            comp_plan=plan,
-            comp_start=subscription.comp_start if is_running else now,
-            comp_end=until,
-            comp_reason=reason,
-        )
-        AuditEntry.objects.create(
-            at=now,
-            actor=actor,
-            action="comp",
-            workspace_id=subscription.workspace_id,
-            target=f"subscription:{subscription.pk}",
-            reason=reason,
-            before=before,
-            after=subscription.facts(),
-        )

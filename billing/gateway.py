@@ -1,0 +1,329 @@
+"""Every call out to Stripe. It writes none of our tables; what Stripe's errors mean for a person is said here."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import stripe
+from django.conf import settings
+
+from accounts.errors import Problem
+from billing.models import StripeOperation
+
+log = logging.getLogger(__name__)
+
+Kind = StripeOperation.Kind
+
+# More than so many subscriptions or invoices of one customer are not looked at: the newest count.
+PAGE = 100
+UNCHANGED = "Nothing was charged or changed."
+# What dj-stripe follows of an invoice, filled in by the same call.
+INVOICE_PARTS = ["discounts", "lines.data.discounts"]
+
+
+class BillingNotConfigured(Problem):
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            detail or "Plans cannot be bought here yet: billing is not set up. Everything else works.",
+            "billing_not_configured",
+            status=503,
+            headers={"Retry-After": "3600"},
+        )
+
+
+class StripeUnavailable(Problem):
+    """No answer, or none to rely on. Where the call would have made something it may have been made all the same.
+
+    `is_key_spent`: Stripe stored the failure under the idempotency key and would repeat it.
+    """
+
+    def __init__(self, *, is_key_spent: bool = False) -> None:
+        super().__init__(
+            f"The payment service cannot be reached just now. {UNCHANGED} Try again in a minute: it is safe to.",
+            "stripe_unavailable",
+            status=503,
+            headers={"Retry-After": "30"},
+        )
+        self.is_key_spent = is_key_spent
+
+
+class StripeRefused(Problem):
+    """Stripe answered that it will not. `reason` is its own word, for the code that knows what to do about it."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(
+            f"The payment service did not accept this. {UNCHANGED} Write to support if it stays so.",
+            "stripe_error",
+            status=502,
+        )
+        self.message = message
+        self.reason = reason
+
+
+class PaymentFailed(Problem):
+    """The card was declined or wants authentication. `payment_url` is where the open invoice is paid."""
+
+    def __init__(self, payment_url: str = "", *, reason: str = "") -> None:
+        super().__init__(
+            f"{reason or 'The payment did not go through: the card was declined or asks for your confirmation.'}"
+            " Your plan stays as it is; complete the payment at payment_url.",
+            "payment_failed",
+            status=402,
+            payment_url=payment_url,
+        )
+
+
+@dataclass(frozen=True)
+class Held:
+    """What Stripe held of a customer when it was asked, as the SDK's own objects."""
+
+    customer: stripe.Customer
+    subscriptions: list[stripe.Subscription]
+    schedules: list[stripe.SubscriptionSchedule]
+    invoices: list[stripe.Invoice]
+
+    @property
+    def objects(self) -> list[stripe.StripeObject]:
+        return [self.customer, *self.schedules, *self.subscriptions, *self.invoices]
+
+
+def is_configured() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
+
+
+def client() -> stripe.StripeClient:
+    """Raises BillingNotConfigured without a key."""
+    if not is_configured():
+        raise BillingNotConfigured
+    return _client(
+        settings.STRIPE_SECRET_KEY,
+        settings.STRIPE_API_BASE,
+        settings.STRIPE_TIMEOUT_SECONDS,
+        settings.STRIPE_RETRIES,
+    )
+
+
+def create(operation: StripeOperation) -> Any:
+    """Make what the operation describes, once: Stripe knows a repetition by the operation's key."""
+    options: Any = {"idempotency_key": operation.key}
+    v1 = client().v1
+    creations: dict[str, Callable[..., Any]] = {
+        Kind.CUSTOMER: v1.customers.create,
+        Kind.CHECKOUT: v1.checkout.sessions.create,
+        Kind.PORTAL: v1.billing_portal.sessions.create,
+        Kind.PORTAL_CONFIGURATION: v1.billing_portal.configurations.create,
+        Kind.UPGRADE: lambda params, options: v1.subscriptions.update(
+            operation.intent["subscription"], params, options
+        ),
+        Kind.SCHEDULE: v1.subscription_schedules.create,
+        Kind.REFUND: v1.refunds.create,
+        Kind.PRODUCT: v1.products.create,
+        Kind.PRICE: v1.prices.create,
+    }
+    with errors(f"create a {operation.kind}"):
+        return creations[operation.kind](operation.parameters, options)
+
+
+def held_of(customer: str) -> Held:
+    """Three calls: the customer, its subscriptions whatever their status, its invoices."""
+    with errors("read a customer"):
+        v1 = client().v1
+        found = v1.customers.retrieve(customer)
+        if getattr(found, "deleted", False):
+            return Held(found, [], [], [])
+        subscriptions = v1.subscriptions.list(
+            {"customer": customer, "status": "all", "limit": PAGE, "expand": ["data.schedule"]}
+        ).data
+        invoices = v1.invoices.list(
+            {"customer": customer, "limit": PAGE, "expand": [f"data.{part}" for part in INVOICE_PARTS]}
+        ).data
+    schedules = [one.schedule for one in subscriptions if isinstance(one.schedule, stripe.SubscriptionSchedule)]
+    return Held(found, subscriptions, schedules, invoices)
+
+
+def customer_made_by(operation: StripeOperation) -> stripe.Customer | None:
+    """What a creation left behind whose key Stripe has forgotten, found by its metadata."""
+    with errors("look for a customer"):
+        listed = client().v1.customers.list({"email": operation.parameters["email"], "limit": PAGE})
+    return next((one for one in listed.data if operation_of(one) == str(operation.pk)), None)
+
+
+def operation_of(made: stripe.Customer | stripe.checkout.Session) -> str:
+    """The id of the operation that made it; empty where none of ours did."""
+    return str((made.to_dict()["metadata"] or {}).get("operation_id", ""))
+
+
+def open_checkouts(customer: str) -> list[stripe.checkout.Session]:
+    with errors("list the open Checkout Sessions"):
+        return client().v1.checkout.sessions.list({"customer": customer, "status": "open", "limit": PAGE}).data
+
+
+def checkout(session: str) -> stripe.checkout.Session:
+    with errors("read a Checkout Session"):
+        return client().v1.checkout.sessions.retrieve(session)
+
+
+def expire_checkout(session: str) -> None:
+    """Raises StripeRefused when it was completed meanwhile."""
+    with errors("expire a Checkout Session"):
+        client().v1.checkout.sessions.expire(session)
+
+
+def update_portal_configuration(configuration: str, parameters: dict[str, Any]) -> None:
+    with errors("change the portal's configuration"):
+        client().v1.billing_portal.configurations.update(configuration, parameters)  # type: ignore[arg-type]
+
+
+def preview(parameters: dict[str, Any]) -> stripe.Invoice:
+    """The invoice that a change would make; nothing is made."""
+    with errors("preview an invoice"):
+        return client().v1.invoices.create_preview(parameters)  # type: ignore[arg-type]
+
+
+def schedule_cancel(subscription: str, *, reason: str = "") -> None:
+    """At the end of the period."""
+    change: Any = {"cancel_at_period_end": True}
+    if reason:
+        change["cancellation_details"] = {"comment": reason}
+    with errors("schedule a cancel"):
+        client().v1.subscriptions.update(subscription, change)
+
+
+def keep(subscription: str, *, is_by_flag: bool) -> None:
+    """Take a scheduled cancel back. The portal sets `cancel_at` and leaves the flag alone."""
+    change: Any = {"cancel_at_period_end": False} if is_by_flag else {"cancel_at": ""}
+    with errors("take back a cancel"):
+        client().v1.subscriptions.update(subscription, change)
+
+
+def cancel_now(subscription: str, *, reason: str = "") -> None:
+    details: Any = {"cancellation_details": {"comment": reason}} if reason else {}
+    with errors("cancel a subscription"):
+        client().v1.subscriptions.cancel(subscription, details)
+
+
+def resume_paused(subscription: str) -> stripe.Subscription:
+    """Of one that its trial's end paused."""
+    with errors("resume a paused subscription"):
+        return client().v1.subscriptions.resume(
+            subscription, {"billing_cycle_anchor": "now", "expand": ["latest_invoice"]}
+        )
+
+
+def pause_collection(subscription: str, *, until: datetime | None = None) -> None:
+    """The status stays active and no money is taken: invoices meanwhile are void."""
+    pause: Any = {"behavior": "void"} | ({"resumes_at": int(until.timestamp())} if until else {})
+    with errors("pause collection"):
+        client().v1.subscriptions.update(subscription, {"pause_collection": pause})
+
+
+def unpause_collection(subscription: str) -> None:
+    with errors("unpause collection"):
+        client().v1.subscriptions.update(subscription, {"pause_collection": ""})
+
+
+def schedule(id: str) -> stripe.SubscriptionSchedule:
+    with errors("read a schedule"):
+        return client().v1.subscription_schedules.retrieve(id)
+
+
+def set_phases(id: str, phases: list[dict[str, Any]], metadata: dict[str, str]) -> None:
+    """After the last phase the subscription goes on by itself."""
+    parameters: Any = {
+        "phases": phases,
+        "end_behavior": "release",
+        "proration_behavior": "none",
+        "metadata": metadata,
+    }
+    with errors("change a schedule"):
+        client().v1.subscription_schedules.update(id, parameters)
+
+
+def release_schedule(id: str) -> None:
+    with errors("release a schedule"):
+        client().v1.subscription_schedules.release(id)
+
+
+def payments_of(invoice: str) -> list[stripe.InvoicePayment]:
+    """Those that went through."""
+    with errors("list an invoice's payments"):
+        return client().v1.invoice_payments.list({"invoice": invoice, "status": "paid", "limit": PAGE}).data
+
+
+def refunds_of(payment_intent: str) -> list[stripe.Refund]:
+    with errors("list refunds"):
+        return client().v1.refunds.list({"payment_intent": payment_intent, "limit": PAGE}).data
+
+
+def product(id: str) -> stripe.Product | None:
+    """None when there is none of that id."""
+    try:
+        with errors("read a product"):
+            return client().v1.products.retrieve(id)
+    except StripeRefused as error:
+        if error.reason != "resource_missing":
+            raise
+        return None
+
+
+def price(id: str) -> stripe.Price | None:
+    try:
+        with errors("read a price"):
+            return client().v1.prices.retrieve(id)
+    except StripeRefused as error:
+        if error.reason != "resource_missing":
+            raise
+        return None
+
+
+def prices_by_lookup_key(keys: list[str]) -> dict[str, stripe.Price]:
+    """Active ones."""
+    found: dict[str, stripe.Price] = {}
+    with errors("list prices"):
+        # Stripe takes ten keys at once.
+        for start in range(0, len(keys), 10):
+            some = keys[start : start + 10]
+            listed = client().v1.prices.list({"lookup_keys": some, "active": True, "limit": PAGE})
+            found |= {one.lookup_key: one for one in listed.data if one.lookup_key}
+    return found
+
+
+@lru_cache(maxsize=4)
+def _client(key: str, base: str, timeout: float, retries: int) -> stripe.StripeClient:
+    # Given the address, because the client does not read `stripe.api_base`.
+    return stripe.StripeClient(
+        key,
+        base_addresses={"api": base},
+        stripe_version=settings.STRIPE_API_VERSION,
+        max_network_retries=retries,
+        http_client=stripe.RequestsClient(timeout=timeout),
+    )
+
+
+@contextmanager
+def errors(act: str) -> Iterator[None]:
+    """Stripe's errors as ours. The log gets what a person cannot use: Stripe's words, code and request id."""
+    try:
+        yield
+    except stripe.CardError as error:
+        log.info("Stripe declined a card, to %s: %s (request %s)", act, error.code, error.request_id)
+        raise PaymentFailed(reason=error.user_message or "") from error
+    except (stripe.APIConnectionError, stripe.RateLimitError) as error:
+        log.warning("Stripe is out of reach, to %s: %s", act, type(error).__name__)
+        raise StripeUnavailable from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        log.error("Stripe refuses our key, to %s (request %s)", act, error.request_id)
+        raise StripeRefused(type(error).__name__, reason="key") from error
+    except (stripe.InvalidRequestError, stripe.IdempotencyError) as error:
+        if error.http_status == 409:
+            # The first call with this key is still under way.
+            raise StripeUnavailable from error
+        log.error("Stripe refused to %s: %s (%s, request %s)", act, error.user_message, error.code, error.request_id)
+        raise StripeRefused(error.user_message or "", reason=error.code or "") from error
+    except stripe.StripeError as error:
+        log.warning("Stripe failed to %s: %s (request %s)", act, error.http_status, error.request_id)
+        raise StripeUnavailable(is_key_spent=(error.http_status or 0) >= 500) from error

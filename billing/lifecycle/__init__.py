@@ -1,0 +1,41 @@
+"""Acts on a subscription: each takes `now`, leaves a line of history, and refills nothing."""
+
+from billing.lifecycle.changes import Preview, cancel, change_plan, preview_change, resume
+from billing.lifecycle.checkout import Checkout, Portal, Return, open_portal, returned, start_checkout
+from billing.lifecycle.comps import comp
+from billing.lifecycle.customers import ensure_customer
+from billing.lifecycle.mending import mend_double_purchase, refund_invoice
+from billing.lifecycle.trials import (
+    TRIAL_LENGTH,
+    AlreadySubscribed,
+    EmailNotVerified,
+    Standing,
+    TrialAlreadyUsed,
+    activate_trial,
+    standing_of,
+)
+
+__all__ = [
+    "TRIAL_LENGTH",
+    "AlreadySubscribed",
+    "Checkout",
+    "EmailNotVerified",
+    "Portal",
+    "Preview",
+    "Return",
+    "Standing",
+    "TrialAlreadyUsed",
+    "activate_trial",
+    "cancel",
+    "change_plan",
+    "comp",
+    "ensure_customer",
+    "mend_double_purchase",
+    "open_portal",
+    "preview_change",
+    "refund_invoice",
+    "resume",
+    "returned",
+    "standing_of",
+    "start_checkout",
+]

@@ -1,0 +1,299 @@
+"""Buying a plan: a Checkout Session at Stripe, never a second subscription beside a live one."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+
+from accounts.errors import Problem
+from billing import gateway, sync
+from billing.lifecycle import operations, standing
+from billing.lifecycle.customers import ensure_customer
+from billing.models import Price, StripeOperation, Subscription
+from billing.snapshots import Snapshot
+
+# A checkout that was paid shows by itself, also when nobody comes back from it and nothing rings.
+LOOK_AGAIN = timedelta(minutes=5)
+# By Stripe's default an open session expires after a day; the operations of the last two are looked at.
+SESSION_LIFE = timedelta(days=2)
+#: What Stripe puts the session's id in place of.
+SESSION_ID = "{CHECKOUT_SESSION_ID}"
+
+Kind = StripeOperation.Kind
+
+
+class AlreadySubscribed(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            "This workspace already has a paid plan. Change it instead of buying a second one.", "already_subscribed"
+        )
+
+
+class CurrencyFixed(Problem):
+    def __init__(self, currency: str) -> None:
+        super().__init__(
+            f"This workspace pays in {currency.upper()}, and all of its payments must be in one currency.",
+            "currency_fixed",
+            currency=currency,
+        )
+
+
+@dataclass(frozen=True)
+class Checkout:
+    id: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Portal:
+    url: str
+
+
+def start_checkout(
+    subscription: Subscription,
+    *,
+    plan: str,
+    interval: str,
+    currency: str | None,
+    success_url: str,
+    cancel_url: str,
+    now: datetime,
+) -> Checkout:
+    """A page at which this workspace can pay; the open one for the same price, where there is one.
+
+    Raises AlreadySubscribed, PaymentRequired, CurrencyFixed, a Problem for a plan that is not
+    sold, and what `gateway` raises; then no session was made.
+    """
+    gateway.client()
+    sellable(plan, interval, currency)
+    with standing.turn_of(subscription):
+        customer, snapshot = customer_and_snapshot(subscription, now=now)
+        refuse_second(snapshot)
+        if snapshot.currency and currency and currency != snapshot.currency:
+            raise CurrencyFixed(snapshot.currency)
+        price = price_of(plan, interval, snapshot.currency or currency)
+        targets = {"success_url": success_url, "cancel_url": cancel_url}
+        for held in snapshot.incomplete:
+            # Its first payment was never completed; beside a new checkout it could still be.
+            gateway.cancel_now(held.id)
+        sync.ring_by(subscription, now + LOOK_AGAIN)
+        try:
+            again = _open_again(subscription, customer, price, targets)
+        except gateway.StripeRefused:
+            # One that was to be ended may have been paid in this instant.
+            refuse_second(customer_and_snapshot(subscription, now=now)[1])
+            raise
+        return again or _open(subscription, customer, price, targets)
+
+
+def customer_and_snapshot(subscription: Subscription, *, now: datetime) -> tuple[str, Snapshot]:
+    """What Stripe holds now, of a customer that is there: one that was deleted at Stripe is made anew."""
+    while True:
+        customer = ensure_customer(subscription, now=now)
+        snapshot = standing.look(subscription, now=now)
+        if snapshot is not None and not snapshot.is_deleted:
+            return customer, snapshot
+
+
+def refuse_second(snapshot: Snapshot) -> None:
+    """Invariant 10: who has a live subscription is sent to the change, who has a debt to the payment."""
+    live = snapshot.live
+    if snapshot.debt is not None or (live is not None and live.status in ("past_due", "unpaid")):
+        raise standing.PaymentRequired(standing.pay_url(snapshot))
+    if live is not None and live.status != "incomplete":
+        raise AlreadySubscribed
+
+
+def sellable(plan: str, interval: str, currency: str | None) -> None:
+    """Raises Problem (400) naming the field that is wrong."""
+    offers = Price.objects.filter(is_active=True, plan__is_public=True)
+    for field, value, found in (
+        ("plan", plan, offers.filter(plan__slug=plan)),
+        ("interval", interval, offers.filter(plan__slug=plan, interval=interval)),
+        ("currency", currency, offers.filter(plan__slug=plan, interval=interval, currency=currency)),
+    ):
+        if value is not None and not found.exists():
+            sentence = {
+                "plan": f"There is no plan {plan!r} that can be bought.",
+                "interval": f"{plan.upper()} is not sold by the {interval}.",
+                "currency": f"{plan.upper()} by the {interval} is not sold in {value!r}.",
+            }[field]
+            raise Problem(f"{field}: {sentence}", "invalid", status=400, errors={field: [sentence]})
+
+
+def price_of(plan: str, interval: str, currency: str | None) -> Price:
+    """Raises BillingNotConfigured while Stripe does not know the price."""
+    price = (
+        Price.objects.select_related("plan")
+        .filter(plan__slug=plan, interval=interval, currency=currency or settings.DEFAULT_CURRENCY, is_active=True)
+        .first()
+    )
+    if price is None and currency is not None:
+        raise CurrencyFixed(currency)
+    if price is None or price.stripe_price_id is None:
+        raise gateway.BillingNotConfigured(f"{plan.upper()} by the {interval} has no price at the payment service yet.")
+    return price
+
+
+def open_portal(subscription: Subscription, *, return_url: str, now: datetime) -> Portal:
+    """Stripe's portal on our own Configuration; makes the customer where it is missing."""
+    gateway.client()
+    with standing.turn_of(subscription):
+        customer = ensure_customer(subscription, now=now)
+        configuration = portal_configuration()
+        operation = operations.begin(
+            Kind.PORTAL,
+            workspace=subscription.workspace,
+            # Each is for once: a session that was handed out is not handed out again.
+            intent={"return_url": return_url, "once": str(uuid.uuid4())},
+            parameters=lambda operation: {
+                "customer": customer,
+                "configuration": configuration,
+                "return_url": return_page(operation),
+            },
+        )
+        sync.ring_by(subscription, now + LOOK_AGAIN)
+        return Portal(operations.carry_out(operation).url)
+
+
+def portal_configuration() -> str:
+    """The id of the Configuration that says what we allow, made or changed at Stripe when that changes."""
+    wanted = _portal_parameters()
+    latest = StripeOperation.objects.filter(kind=Kind.PORTAL_CONFIGURATION, error="").exclude(stripe_id="").first()
+    if latest is None:
+        operation = operations.begin(Kind.PORTAL_CONFIGURATION, intent=wanted, parameters=wanted)
+        return str(operations.carry_out(operation).id)
+    if latest.intent != wanted:
+        gateway.update_portal_configuration(latest.stripe_id, wanted)
+        latest.intent = wanted
+        latest.save(update_fields=["intent"])
+    return str(latest.stripe_id)
+
+
+def return_page(operation: StripeOperation) -> str:
+    """Where Stripe's pages lead back to: our rows are brought up to date before anybody reads them."""
+    return settings.SITE_URL + reverse("billing_return", args=[operation.pk])
+
+
+@dataclass(frozen=True)
+class Return:
+    """Somebody came back from Stripe's pages. `status` is the Checkout Session's, None from the portal."""
+
+    subscription: Subscription
+    target: str
+    status: str | None
+
+
+def returned(operation: StripeOperation, *, is_canceled: bool, now: datetime) -> Return | None:
+    """Brings our rows up to date; None when what Stripe holds under this id is not this workspace's.
+
+    Nothing that the address carries is believed: the session is the one that was made here, and
+    its customer is compared.
+    """
+    subscription = Subscription.objects.with_plans().get(workspace=operation.workspace_id)
+    status = None
+    target = operation.intent.get("return_url", "")
+    if operation.kind == Kind.CHECKOUT:
+        session = gateway.checkout(operation.stripe_id)
+        if str(session.customer) != subscription.stripe_customer_id:
+            return None
+        status = "canceled" if is_canceled and session.status == "open" else session.status
+        target = operation.intent["cancel_url" if is_canceled else "success_url"]
+        target = target.replace(SESSION_ID, operation.stripe_id)
+    standing.look(subscription, now=now)
+    return Return(subscription, target, status)
+
+
+def _open_again(subscription: Subscription, customer: str, price: Price, targets: dict[str, str]) -> Checkout | None:
+    """The open session for this price, leading back to where this request wants; every other open one is ended."""
+    found = None
+    ours = StripeOperation.objects.filter(
+        workspace=subscription.workspace_id, kind=Kind.CHECKOUT, created_at__gt=datetime.now(UTC) - SESSION_LIFE
+    )
+    for session in gateway.open_checkouts(customer):
+        made_by = gateway.operation_of(session)
+        operation = next((one for one in ours if str(one.pk) == made_by), None)
+        if found is None and operation is not None and operation.intent["price"] == price.stripe_price_id:
+            operation.intent |= targets
+            operation.stripe_id = session.id
+            operation.save(update_fields=["intent"])
+            if operation.finished_at is None:
+                operations.finish(operation, session.id)
+            found = Checkout(session.id, session.url or "")
+        else:
+            gateway.expire_checkout(session.id)
+    return found
+
+
+def _open(subscription: Subscription, customer: str, price: Price, targets: dict[str, str]) -> Checkout:
+    workspace = subscription.workspace
+    operation = operations.begin(
+        Kind.CHECKOUT,
+        workspace=workspace,
+        intent={"price": price.stripe_price_id, "plan": price.plan.slug, **targets},
+        parameters=lambda operation: _checkout_parameters(operation, customer, price),
+    )
+    session = operations.carry_out(operation)
+    return Checkout(session.id, session.url)
+
+
+def _checkout_parameters(operation: StripeOperation, customer: str, price: Price) -> dict[str, Any]:
+    here = {"workspace_id": str(operation.workspace_id), "operation_id": str(operation.pk)}
+    parameters: dict[str, Any] = {
+        "mode": "subscription",
+        "customer": customer,
+        "client_reference_id": str(operation.workspace_id),
+        "line_items": [{"price": price.stripe_price_id, "quantity": 1}],
+        "success_url": f"{return_page(operation)}?session_id={SESSION_ID}",
+        "cancel_url": f"{return_page(operation)}?canceled=1",
+        "metadata": here,
+        "subscription_data": {"metadata": here},
+    }
+    if settings.STRIPE_PROMOTION_CODES:
+        parameters["allow_promotion_codes"] = True
+    if settings.STRIPE_AUTOMATIC_TAX:
+        parameters["automatic_tax"] = {"enabled": True}
+        # Tax is computed from the address, which an existing customer may not have yet.
+        parameters["customer_update"] = {"address": "auto"}
+    return parameters
+
+
+def _portal_parameters() -> dict[str, Any]:
+    """Cancel at the period's end, larger now and in full, smaller or shorter at the period's end. See STRIPE.md."""
+    products: dict[str, list[str]] = {}
+    sold = Price.objects.filter(is_active=True, plan__is_public=True, stripe_price_id__isnull=False)
+    for price in sold.order_by("plan__rank", "interval", "currency"):
+        products.setdefault(price.stripe_product_id, []).append(str(price.stripe_price_id))
+    update: dict[str, Any] = {"enabled": False}
+    if products:
+        update = {
+            "enabled": True,
+            "default_allowed_updates": ["price"],
+            "products": [{"product": product, "prices": prices} for product, prices in products.items()],
+            "proration_behavior": "always_invoice",
+            "billing_cycle_anchor": "now",
+            "schedule_at_period_end": {
+                "conditions": [{"type": "decreasing_item_amount"}, {"type": "shortening_interval"}]
+            },
+        }
+    return {
+        "business_profile": {"headline": "AI-Manus"},
+        "features": {
+            "customer_update": {"enabled": True, "allowed_updates": ["email", "address", "tax_id"]},
+            "invoice_history": {"enabled": True},
+            "payment_method_update": {"enabled": True},
+            "subscription_cancel": {
+                "enabled": True,
+                "mode": "at_period_end",
+                "proration_behavior": "none",
+                "cancellation_reason": {
+                    "enabled": True,
+                    "options": ["too_expensive", "missing_features", "switched_service", "unused", "other"],
+                },
+            },
+            "subscription_update": update,
+        },
+    }

@@ -1,0 +1,64 @@
+"""One Stripe customer a workspace, made before anything is bought (invariant 10)."""
+
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from billing import gateway
+from billing.lifecycle import operations
+from billing.models import StripeOperation, Subscription, SubscriptionChange
+
+
+def ensure_customer(subscription: Subscription, *, now: datetime) -> str:
+    """The customer's id. However many ask at once, all send one and the same call."""
+    gateway.client()
+    while (customer := subscription.stripe_customer_id) is None:
+        with transaction.atomic():
+            subscription.lock()
+            forgotten = _forgotten(subscription)
+            operation = None if subscription.stripe_customer_id or forgotten else _begin(subscription)
+        if operation is not None:
+            _adopt(subscription, operation, operations.send(operation).id, now=now)
+        elif forgotten is not None:
+            _settle(subscription, forgotten, now=now)
+    return customer
+
+
+def _begin(subscription: Subscription) -> StripeOperation:
+    workspace = subscription.workspace
+    return operations.begin(
+        StripeOperation.Kind.CUSTOMER,
+        workspace=workspace,
+        intent={},
+        parameters=lambda operation: {
+            "email": workspace.email,
+            "name": workspace.name,
+            "metadata": {"workspace_id": str(workspace.pk), "operation_id": str(operation.pk)},
+        },
+    )
+
+
+def _forgotten(subscription: Subscription) -> StripeOperation | None:
+    """An open one whose key Stripe has forgotten: sent again, it would make a second customer."""
+    return StripeOperation.objects.filter(
+        workspace=subscription.workspace_id,
+        kind=StripeOperation.Kind.CUSTOMER,
+        finished_at=None,
+        created_at__lte=datetime.now(UTC) - operations.KEPT,
+    ).first()
+
+
+def _settle(subscription: Subscription, forgotten: StripeOperation, *, now: datetime) -> None:
+    left = gateway.customer_made_by(forgotten)
+    if left is None:
+        operations.give_up(forgotten, "Nothing came of it")
+    else:
+        _adopt(subscription, forgotten, left.id, now=now)
+
+
+@transaction.atomic
+def _adopt(subscription: Subscription, operation: StripeOperation, customer: str, *, now: datetime) -> None:
+    subscription.lock()
+    operations.finish(operation, customer)
+    if subscription.stripe_customer_id is None:
+        subscription.change(cause=SubscriptionChange.CUSTOMER, now=now, stripe_customer_id=customer)

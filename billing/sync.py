@@ -1,0 +1,169 @@
+"""The one writer of paid state: what Stripe holds of a customer now becomes the facts of our Subscription.
+
+Invariant 5. Who rings, how often and in which order makes no difference. A sync takes a number,
+fetches, and writes only while the number is still its own; no row is held across a call to Stripe.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from accounts.models import User
+from billing import gateway, mirror, quotas
+from billing.entitlements import entitlement
+from billing.models import Price, Source, Subscription, SubscriptionChange, UsagePeriod
+from billing.snapshots import KNOWN, Snapshot
+
+log = logging.getLogger(__name__)
+
+# A sync that was due and did not come through is due again after this.
+DUE_AGAIN = timedelta(minutes=10)
+# Who needs what they just did in our rows fetches again when another sync overtook; so often, and no more.
+MOST_TRIES = 5
+
+
+def sync_customer(
+    customer: str,
+    *,
+    now: datetime,
+    cause: str = SubscriptionChange.STRIPE,
+    actor: User | None = None,
+    insist: bool = False,
+) -> Snapshot | None:
+    """Bring our rows to what Stripe holds; the snapshot, or None where the customer is no workspace's.
+
+    When another sync begins meanwhile this one writes nothing: the other fetches later. With
+    `insist` it then begins anew. Raises what `gateway` raises, and then nothing was written.
+    """
+    snapshot = None
+    for _ in range(MOST_TRIES if insist else 1):
+        number = _take_number(customer)
+        if number is None:
+            log.warning("The Stripe customer %s belongs to no workspace.", customer)
+            return None
+        held = gateway.held_of(customer)
+        snapshot = _snapshot(held)
+        with gateway.errors("fill the mirror"):
+            mirror.prepare(held.objects, api_key=settings.STRIPE_SECRET_KEY)
+        if _write(customer, number, held, snapshot, now=now, cause=cause, actor=actor):
+            break
+    return snapshot
+
+
+def claim_due(*, now: datetime, most: int = 500) -> list[str]:
+    """The customers of whom Stripe must be asked again, each handed out once a DUE_AGAIN. Call in a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE billing_subscription SET sync_due_at = %(again)s WHERE id IN (
+                SELECT id FROM billing_subscription WHERE sync_due_at <= %(now)s AND stripe_customer_id IS NOT NULL
+                ORDER BY sync_due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+            ) RETURNING stripe_customer_id
+            """,
+            {"now": now, "again": now + DUE_AGAIN, "most": most},
+        )
+        return [customer for (customer,) in cursor.fetchall()]
+
+
+def ring_by(subscription: Subscription, at: datetime) -> None:
+    """See that Stripe is asked at `at`, if not before. One statement; holds also if this process dies now."""
+    Subscription.objects.filter(pk=subscription.pk).exclude(sync_due_at__lte=at).update(sync_due_at=at)
+
+
+def _take_number(customer: str) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE billing_subscription SET sync_number = sync_number + 1 WHERE stripe_customer_id = %s"
+            " RETURNING sync_number",
+            [customer],
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def _snapshot(held: gateway.Held) -> Snapshot:
+    subscriptions = [one.to_dict(for_json=True) for one in held.subscriptions]
+    ids = {item["price"]["id"] for one in subscriptions for item in one["items"]["data"]}
+    for schedule in held.schedules:
+        ids |= {str(item.price) for phase in schedule.phases for item in phase["items"]}
+    prices = Price.objects.filter(stripe_price_id__in=ids).select_related("plan")
+    return Snapshot(
+        customer=held.customer.to_dict(for_json=True),
+        data=tuple(subscriptions),
+        invoices=tuple(one.to_dict(for_json=True) for one in held.invoices),
+        prices={str(price.stripe_price_id): price for price in prices},
+    )
+
+
+@transaction.atomic
+def _write(
+    customer: str,
+    number: int,
+    held: gateway.Held,
+    snapshot: Snapshot,
+    *,
+    now: datetime,
+    cause: str,
+    actor: User | None,
+) -> bool:
+    """False when another sync has begun since, whose fetch is the later one."""
+    locked = Subscription.objects.with_plans().select_for_update(of=("self",))
+    subscription = locked.filter(stripe_customer_id=customer, sync_number=number).first()
+    if subscription is None:
+        return False
+    _reflect(subscription, held)
+    facts = snapshot.facts(subscription)
+    if snapshot.is_deleted:
+        facts["stripe_customer_id"] = None
+    changed = {name: value for name, value in facts.items() if getattr(subscription, name) != value}
+    if changed:
+        subscription.change(cause=cause, now=now, actor=actor, **changed)
+    Subscription.objects.filter(pk=subscription.pk).update(synced_at=now, sync_due_at=snapshot.due_at(now))
+    _keep_buckets(subscription, now=now)
+    _tell(subscription, snapshot)
+    if len(snapshot.charged) > 1:
+        from billing.jobs import mend_double_purchase  # which imports this module
+
+        mend_double_purchase.defer(workspace_id=str(subscription.workspace_id))
+    return True
+
+
+def _reflect(subscription: Subscription, held: gateway.Held) -> None:
+    """What nobody is entitled by must not stand in the way of what they are: one that fails is loud, no more."""
+    try:
+        with transaction.atomic():
+            mirror.store(held.objects, api_key=settings.STRIPE_SECRET_KEY)
+            mirror.attach(held.customer.id, subscription.workspace)
+    except Exception:
+        log.exception("The mirror could not take what Stripe holds of %s.", held.customer.id)
+
+
+def _keep_buckets(subscription: Subscription, *, now: datetime) -> None:
+    """The bucket of the paid period follows it: opened where the period moved, with its predecessor's use carried."""
+    quotas.forget_counters(subscription)
+    held = entitlement(subscription, now)
+    if held.bucket_source != Source.PAID:
+        return
+    quota = quotas.quota_for(subscription, now=now)
+    if quota.bucket is None:
+        quotas.open_period(quota, now=now)
+    else:
+        # The end can move without the start: a trial at Stripe that staff extended.
+        UsagePeriod.objects.filter(pk=quota.bucket.id).exclude(ends_at=held.period.end).update(ends_at=held.period.end)
+
+
+def _tell(subscription: Subscription, snapshot: Snapshot) -> None:
+    for price in snapshot.unknown_prices():
+        log.error(
+            "Workspace %s pays by %s, which is no price of ours: its plan stays as it was.",
+            subscription.workspace_id,
+            price,
+        )
+    if subscription.stripe_status and subscription.stripe_status not in KNOWN:
+        log.error(
+            "Workspace %s has the status %s at Stripe, which was never seen before: it counts as not paid.",
+            subscription.workspace_id,
+            subscription.stripe_status,
+        )
