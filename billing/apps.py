@@ -9,12 +9,13 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         from accounts import access
         from accounts.signals import workspace_created
-        from billing import checks, mirror, sdk, secret_key  # noqa: F401  (registers the system checks)
+        from billing import checks, mirror, mirror_admin, sdk, secret_key  # noqa: F401  (registers the system checks)
         from billing.facts import ADDITION
 
         sdk.set_up()
         secret_key.keep_out_of_the_database()
         mirror.follow_no_features()
+        mirror_admin.take_over()
         access.add(ADDITION)
         workspace_created.connect(open_subscription, dispatch_uid="billing.open_subscription")
 

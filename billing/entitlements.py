@@ -9,6 +9,9 @@ from billing.periods import Period, calendar_month, month_of, months_after, mont
 
 # Past its end a paid period goes on as if renewed for this long while a sync is rung (invariant 9).
 EDGE = timedelta(hours=72)
+# Stripe's clock may be ahead of ours, and a request is of the instant at which it began: a period that
+# starts within so long has begun.
+SKEW = timedelta(minutes=5)
 
 _PRECEDENCE = list(Source)
 
@@ -101,8 +104,9 @@ def _paid(subscription: Subscription, now: datetime, override: int | None) -> En
         return None
     plan, start, end = subscription.paid_plan, subscription.paid_start, subscription.paid_end
     anchor, interval = subscription.paid_anchor, subscription.paid_interval
-    if plan is None or start is None or end is None or anchor is None or now < start:
+    if plan is None or start is None or end is None or anchor is None or now < start - SKEW:
         return None
+    now = max(now, start)
     if subscription.cancel_at is not None and now >= subscription.cancel_at:
         return None
     is_settled = subscription.is_period_paid

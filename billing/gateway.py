@@ -20,6 +20,7 @@ Kind = StripeOperation.Kind
 
 # More than so many subscriptions or invoices of one customer are not looked at: the newest count.
 PAGE = 100
+MISSING = "resource_missing"
 UNCHANGED = "Nothing was charged or changed."
 # What dj-stripe follows of an invoice, filled in by the same call.
 INVOICE_PARTS = ["discounts", "lines.data.discounts"]
@@ -261,23 +262,23 @@ def refunds_of(payment_intent: str) -> list[stripe.Refund]:
 
 def product(id: str) -> stripe.Product | None:
     """None when there is none of that id."""
-    try:
-        with errors("read a product"):
+    with errors("read a product"):
+        try:
             return client().v1.products.retrieve(id)
-    except StripeRefused as error:
-        if error.reason != "resource_missing":
-            raise
-        return None
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None
 
 
 def price(id: str) -> stripe.Price | None:
-    try:
-        with errors("read a price"):
+    with errors("read a price"):
+        try:
             return client().v1.prices.retrieve(id)
-    except StripeRefused as error:
-        if error.reason != "resource_missing":
-            raise
-        return None
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None
 
 
 def prices_by_lookup_key(keys: list[str]) -> dict[str, stripe.Price]:

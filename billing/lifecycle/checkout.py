@@ -170,7 +170,8 @@ def portal_configuration() -> str:
         gateway.update_portal_configuration(latest.stripe_id, wanted)
         latest.intent = wanted
         latest.save(update_fields=["intent"])
-    return str(latest.stripe_id)
+    configuration: str = latest.stripe_id
+    return configuration
 
 
 def return_page(operation: StripeOperation) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.entitlements import entitlement, grace_end
+from billing.entitlements import SKEW, entitlement, grace_end
 from billing.models import Plan, Source
 from billing.periods import Period
 from tests.billing.facts import BASIC, ENTERPRISE, FREE, PRO, at, comp, facts, paid, trial
@@ -44,8 +44,15 @@ def test_paused_collection_is_not_paid_until_it_is_resumed() -> None:
 
 
 def test_a_period_that_has_not_begun_is_not_paid() -> None:
-    assert source_at(START - TICK) == Source.FREE
+    assert source_at(START - SKEW - TICK) == Source.FREE
     assert source_at(START) == Source.PAID
+
+
+@pytest.mark.parametrize("interval", ["month", "year"])
+def test_a_clock_that_is_behind_stripes_takes_nothing_away(interval: str) -> None:
+    end = START + timedelta(days=365) if interval == "year" else END
+    held = entitlement(facts(**paid(PRO, START, end, paid_interval=interval)), START - timedelta(seconds=1))
+    assert (held.source, held.period.start) == (Source.PAID, START)
 
 
 def test_grace_counts_from_the_oldest_unpaid_invoice_and_not_from_when_it_was_noticed() -> None:

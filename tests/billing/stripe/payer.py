@@ -83,9 +83,12 @@ class Payer:
         sync.sync_customer(self.customer, now=clock.now())
 
     def card(self, name: str) -> None:
-        """Make it the default card, as the portal does."""
+        """Pay with it from now on, as the portal has it."""
         method = self.client.v1.payment_methods.attach(name, {"customer": self.customer})
         self.client.v1.customers.update(self.customer, {"invoice_settings": {"default_payment_method": method.id}})
+        for subscription in self.at_stripe:
+            if subscription.status not in ("canceled", "incomplete_expired"):
+                self.client.v1.subscriptions.update(subscription.id, {"default_payment_method": method.id})
 
     @property
     def at_stripe(self) -> list[stripe.Subscription]:
