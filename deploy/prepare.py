@@ -27,7 +27,8 @@ def prepare() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=1)
-    call_command("sync_plans")
+    # Products and prices too, where there is a Stripe to make them at.
+    call_command("sync_plans", *(["--create"] if os.environ.get("STRIPE_SECRET_KEY") else []))
     # In one word with its option: a password may begin with a dash.
     call_command("seed_demo", f"--password={os.environ['DEMO_PASSWORD']}")
 

@@ -191,6 +191,9 @@ def test_the_demo_from_its_first_start_to_a_killed_launcher(checkout: Path, runn
         assert ask_stripe(key, stripe_port, "account")[0] == 200
         assert ask_stripe(f"{key}0", stripe_port, "account")[0] == 401
         customer = ask_stripe(key, stripe_port, "customers", name="Ann")[1]["id"]
+        # What can be bought is for sale there.
+        prices = {price["unit_amount"] for price in ask_stripe(key, stripe_port, "prices")[1]["data"]}
+        assert prices >= {1900, 4900}
         assert json.loads(offered(terminal, "the clock never goes back:"))["offset"] == 2678400
         # Beside the demo, with nothing set, a command reaches the demo's database, its Stripe and its clock.
         asked = manage(checkout, "shell", "--verbosity=0", "--command", BESIDE)
@@ -257,3 +260,23 @@ def test_a_server_that_does_not_answer_is_named_without_a_traceback(checkout: Pa
     assert "The database that DATABASE_URL names cannot be reached" in finished.stdout
     assert "Traceback" not in finished.stdout
     assert "secret" not in finished.stdout
+
+
+def test_with_an_account_of_one_s_own_no_stand_in_is_started(checkout: Path, fresh_database: str) -> None:
+    account = {
+        "STRIPE_SECRET_KEY": "sk_test_0123456789abcdefABCDEF01",
+        "STRIPE_WEBHOOK_SECRET": "whsec_mine",
+        # Nothing listens there.
+        "STRIPE_API_HOST": f"http://127.0.0.1:{free_port()}",
+        "STRIPE_RETRIES": "0",
+    }
+    with socket.socket() as holder:
+        # The stand-in's port may be taken then.
+        holder.bind(("127.0.0.1", 0))
+        finished = launch(checkout, **account, DATABASE_URL=fresh_database, STRIPE_PORT=str(holder.getsockname()[1]))
+    assert finished.returncode == 1
+    assert f"Stripe at {account['STRIPE_API_HOST']}: The payment service cannot be reached" in finished.stdout
+    assert "Traceback" not in finished.stdout
+    assert "stand-in" not in finished.stdout
+    written = demo_env.read(checkout / ".data" / "demo.env")
+    assert {name: value for name, value in written.items() if name.startswith(("STRIPE_", "CLOCK_"))} == account
