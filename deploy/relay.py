@@ -10,6 +10,8 @@ from email.message import EmailMessage
 TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b")
 # Where Python's or gunicorn's log line names its level; further on it is part of a message.
 LEVEL_COLUMNS = 80
+# Both begin with the date and the time of day, one of them in brackets.
+UP_TO_THE_MINUTE = len("2026-11-21 10:00")
 # Django's console mail backend begins with the headers and ends with a ruler.
 MAIL_BEGINS = re.compile(r"(Content-Type|MIME-Version): ")
 MAIL_ENDS = "-" * 79
@@ -23,6 +25,7 @@ class Relay:
 
     mail: list[str] = field(default_factory=list)
     is_in_traceback: bool = False
+    last: tuple[str, str] = ("", "")
 
     def feed(self, line: str) -> Iterator[str]:
         if self.mail or MAIL_BEGINS.match(line):
@@ -38,9 +41,13 @@ class Relay:
             self.is_in_traceback = line.startswith((" ", "\t")) or not line
         elif line.startswith("Traceback (most recent call last)"):
             self.is_in_traceback = True
+            self.last = ("", "")
             yield line
-        elif TROUBLE.search(line[:LEVEL_COLUMNS]):
-            yield line
+        elif level := TROUBLE.search(line[:LEVEL_COLUMNS]):
+            # A delivery that is refused is repeated within seconds, and says nothing new.
+            last, self.last = self.last, (line.lstrip("[")[:UP_TO_THE_MINUTE], line[level.start() :])
+            if self.last != last:
+                yield line
 
 
 def readable(lines: list[str]) -> Iterator[str]:

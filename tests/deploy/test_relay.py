@@ -60,6 +60,14 @@ def test_warnings_and_tracebacks_are_shown_and_the_rest_is_not() -> None:
     assert shown("\n".join([quiet[0], *trouble, quiet[1]])) == trouble
 
 
+def test_a_warning_that_repeats_itself_is_shown_once_a_minute() -> None:
+    again = [f"2026-11-21 10:{time} WARNING web refused" for time in ("00:01,1", "00:02,1", "01:00,0")]
+    other = "2026-11-21 10:00:59,1 WARNING web accepted"
+    trace = ["Traceback (most recent call last):", "ValueError: no"]
+    assert shown("\n".join([*again, other, other])) == [again[0], again[2], other]
+    assert shown("\n".join([again[0], *trace, again[1]])) == [again[0], *trace, again[1]]
+
+
 OWN_KEY = "sk_test_0123456789abcdefABCDEF01"
 
 
