@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.fake_stripe import webhooks
 from tests.fake_stripe.api import Api
-from tests.fake_stripe.billing import cards, checkout, disputes, due
+from tests.fake_stripe.billing import cards, checkout, disputes, due, invoices, methods
 from tests.fake_stripe.errors import StripeError, invalid
 from tests.fake_stripe.faults import Fault
 from tests.fake_stripe.objects import Object
@@ -33,8 +33,18 @@ class Control:
         self.sender = sender
         #: By method and path: what answers, and the members of the body that it knows.
         self.routes: dict[tuple[str, str], tuple[Callable[..., Object], set[str]]] = {
-            ("POST", r"/checkout/([^/]+)/pay"): (self.pay_checkout, {"card", "promotion_code", "email", *PAYING}),
+            ("POST", r"/checkout/([^/]+)/pay"): (
+                self.pay_checkout,
+                {"card", "promotion_code", "email", "is_delayed", *PAYING},
+            ),
+            ("POST", r"/checkout/([^/]+)/settle"): (self.settle_checkout, {"outcome"}),
             ("POST", r"/invoices/([^/]+)/pay"): (self.pay_invoice, {"card", *PAYING}),
+            ("POST", r"/invoices/([^/]+)/fail_finalization"): (self.fail_finalization, set()),
+            ("POST", r"/refunds/([^/]+)/fail"): (self.fail_refund, set()),
+            ("POST", r"/payment_methods/([^/]+)/update_automatically"): (
+                self.update_payment_method,
+                {"exp_month", "exp_year", "last4"},
+            ),
             ("GET", r"/clock"): (self.clock, set()),
             ("POST", r"/clock"): (self.advance, {"advance"}),
             ("GET", r"/webhooks"): (self.deliveries, set()),
@@ -96,8 +106,36 @@ class Control:
                 is_authenticated=_is_authenticated(body),
                 name=body.get("name", "Test Buyer"),
                 email=body.get("email"),
+                is_delayed=body.get("is_delayed") is True,
             )
             return render(self.world.store, session)
+
+    def settle_checkout(self, body: Object, id: str) -> Object:
+        """What came of a payment with `is_delayed`."""
+        outcome = _one_of(body, "outcome", ("succeeded", "failed"))
+        with self._effects():
+            session = self.world.store.get("checkout.session", id)
+            checkout.settle(self.world, session, has_come=outcome == "succeeded")
+            return render(self.world.store, session)
+
+    def fail_finalization(self, body: Object, id: str) -> Object:
+        with self._effects():
+            invoice = self.world.store.get("invoice", id)
+            invoices.fail_finalization(self.world, invoice)
+            return render(self.world.store, invoice)
+
+    def fail_refund(self, body: Object, id: str) -> Object:
+        with self._effects():
+            refund = self.world.store.get("refund", id)
+            disputes.fail_refund(self.world, refund)
+            return render(self.world.store, refund)
+
+    def update_payment_method(self, body: Object, id: str) -> Object:
+        """With a later year where nothing is said."""
+        with self._effects():
+            method = self.world.store.get("payment_method", id)
+            methods.update_automatically(self.world, method, {"exp_year": method["card"]["exp_year"] + 4} | body)
+            return render(self.world.store, method)
 
     def pay_invoice(self, body: Object, id: str) -> Object:
         """As the invoice's page does: with a new card, or by authenticating the present one."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.test_fake_stripe.conftest import Shop, item_of, price_of
+from tests.test_fake_stripe.conftest import Shop, dict_of, item_of, price_of
 
 DAY = 86400
 
@@ -25,11 +25,33 @@ def test_an_upgrade_costs_the_full_price_less_the_unused_time(shop: Shop) -> Non
     halfway(shop, subscription)
     upgraded = shop.upgrade(subscription)
     assert (price_of(upgraded), upgraded.pending_update) == (shop.pro, None)
+    assert "customer.subscription.pending_update_applied" not in shop.event_types()
     invoice = shop.latest_invoice(subscription)
     assert (amounts(invoice), invoice.total, invoice.status) == ([-950, 4900], 3950, "paid")
     assert invoice.billing_reason == "subscription_update"
     assert item_of(upgraded).current_period_start == upgraded.billing_cycle_anchor == invoice.created
     assert item_of(upgraded).id == item_of(subscription).id
+    credit, debit = invoice.lines.data
+    assert credit.parent is not None
+    assert debit.parent is not None
+    assert credit.parent.subscription_item_details is not None
+    assert debit.parent.subscription_item_details is not None
+    assert credit.parent.subscription_item_details.proration
+    assert not debit.parent.subscription_item_details.proration
+    assert (credit.period.start, credit.period.end) == (invoice.created, item_of(subscription).current_period_end)
+    now = item_of(upgraded)
+    assert (debit.period.start, debit.period.end) == (now.current_period_start, now.current_period_end)
+
+
+def test_a_credit_is_counted_by_the_second(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    shop.stand_in.advance(seconds=1_234_567)
+    shop.upgrade(subscription)
+    credit = shop.latest_invoice(subscription).lines.data[0]
+    item = item_of(subscription)
+    left = item.current_period_end - credit.period.start
+    assert credit.amount == -round(1900 * left / (item.current_period_end - item.current_period_start))
 
 
 def test_an_upgrade_whose_payment_fails_keeps_the_old_plan_and_expires(shop: Shop) -> None:
@@ -57,13 +79,18 @@ def test_paying_the_invoice_of_a_pending_update_applies_it(shop: Shop) -> None:
     shop.card()
     subscription = shop.subscribe()
     shop.card("pm_card_chargeCustomerFail")
-    shop.upgrade(subscription, metadata={"plan": "pro"})
+    pending = shop.upgrade(subscription, metadata={"plan": "pro"}).pending_update
+    assert pending is not None
+    assert dict_of(pending.metadata) == {"plan": "pro"}
     invoice = shop.latest_invoice(subscription)
-    assert shop.subscription(subscription.id).metadata.to_dict() == {}
+    assert shop.client.v1.customers.retrieve(shop.customer).delinquent
+    kept = shop.client.v1.subscriptions.update(subscription.id, {"metadata": {"seen": "1"}})
+    assert (kept.metadata.to_dict(), kept.pending_update is None) == ({"seen": "1"}, False)
     shop.client.v1.invoices.pay(invoice.id, {"payment_method": shop.card()})
     applied = shop.subscription(subscription.id)
     assert (price_of(applied), applied.pending_update) == (shop.pro, None)
-    assert applied.metadata.to_dict() == {"plan": "pro"}
+    assert applied.metadata.to_dict() == {"seen": "1", "plan": "pro"}
+    assert not shop.client.v1.customers.retrieve(shop.customer).delinquent
     assert "customer.subscription.pending_update_applied" in shop.event_types()
 
 
@@ -89,10 +116,53 @@ def test_a_second_upgrade_takes_the_place_of_one_that_waits(shop: Shop) -> None:
     assert shop.client.v1.invoices.retrieve(first.id).status == "void"
 
 
-def test_a_pending_update_takes_only_what_can_wait(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cancel_at_period_end": False},
+        {"cancel_at": ""},
+        {"cancellation_details": {"comment": "x"}},
+        {"default_payment_method": "pm_x"},
+        {"off_session": True},
+    ],
+)
+def test_a_pending_update_takes_only_what_can_wait(shop: Shop, more: dict[str, Any]) -> None:
     shop.card()
-    with pytest.raises(stripe.InvalidRequestError, match="cancel_at_period_end"):
-        shop.upgrade(shop.subscribe(), cancel_at_period_end=False)
+    subscription = shop.subscribe()
+    with pytest.raises(stripe.InvalidRequestError, match="only pass supported parameters") as refused:
+        shop.upgrade(subscription, **more)
+    assert refused.value.param == next(iter(more))
+    assert price_of(shop.subscription(subscription.id)) == shop.basic
+
+
+def test_a_pending_update_is_not_for_invoices_that_are_sent(shop: Shop) -> None:
+    subscription = shop.subscribe(collection_method="send_invoice", days_until_due=7)
+    with pytest.raises(stripe.InvalidRequestError, match="charge_automatically"):
+        shop.upgrade(subscription)
+
+
+def test_credit_that_a_void_invoice_used_goes_back_to_the_customer(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    shop.client.v1.customers.update(shop.customer, {"balance": -1000})
+    shop.card("pm_card_chargeCustomerFail")
+    shop.upgrade(subscription)
+    assert shop.client.v1.customers.retrieve(shop.customer).balance == 0
+    shop.stand_in.advance(hours=23, seconds=5)
+    assert shop.latest_invoice(subscription).status == "void"
+    assert shop.client.v1.customers.retrieve(shop.customer).balance == -1000
+
+
+def test_a_price_that_became_inactive_is_kept_and_not_taken_anew(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    shop.client.v1.prices.update(shop.basic, {"active": False})
+    shop.client.v1.prices.update(shop.pro, {"active": False})
+    with pytest.raises(stripe.InvalidRequestError, match="inactive"):
+        shop.upgrade(subscription)
+    item: Any = {"id": item_of(subscription).id, "quantity": 2}
+    changed = shop.client.v1.subscriptions.update(subscription.id, {"items": [item]})
+    assert item_of(changed).quantity == 2
 
 
 def test_without_a_pending_update_a_failed_payment_still_gives_the_plan(shop: Shop) -> None:
@@ -157,9 +227,20 @@ def test_no_more_is_credited_than_was_paid(shop: Shop) -> None:
 def test_a_trial_that_is_changed_costs_nothing_and_goes_on(shop: Shop) -> None:
     shop.card()
     subscription = shop.subscribe(trial_period_days=14)
-    changed = shop.upgrade(subscription)
+    changed = shop.upgrade(subscription, billing_cycle_anchor="unchanged")
     assert (changed.status, price_of(changed), changed.trial_end) == ("trialing", shop.pro, subscription.trial_end)
     assert len(shop.client.v1.invoices.list().data) == 1
+
+
+def test_the_anchor_is_not_moved_before_the_trials_end_unless_the_trial_is_ended(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe(trial_period_days=14)
+    with pytest.raises(stripe.InvalidRequestError, match="end the trial first") as refused:
+        shop.upgrade(subscription)
+    assert refused.value.param == "billing_cycle_anchor"
+    assert price_of(shop.subscription(subscription.id)) == shop.basic
+    ended = shop.upgrade(subscription, trial_end="now")
+    assert (ended.status, price_of(ended), shop.latest_invoice(subscription).amount_paid) == ("active", shop.pro, 4900)
 
 
 def test_a_trial_that_is_ended_now_is_charged_now(shop: Shop) -> None:
@@ -199,6 +280,91 @@ def test_a_downgrade_is_a_schedule_that_changes_the_plan_at_the_periods_end(shop
     assert (released.status, released.released_subscription) == ("released", subscription.id)
     after = shop.subscription(subscription.id)
     assert (after.schedule, price_of(after), after.status) == (None, shop.basic, "active")
+
+
+def test_a_phase_in_the_midst_of_a_period_is_entered_though_its_price_became_inactive(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    schedule = shop.client.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    start = schedule.phases[0].start_date
+    phases: Any = [
+        {"items": [{"price": shop.basic}], "start_date": start, "end_date": start + 10 * DAY},
+        {"items": [{"price": shop.pro}], "proration_behavior": "always_invoice"},
+    ]
+    shop.client.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+    shop.client.v1.prices.update(shop.pro, {"active": False})
+    shop.stand_in.advance(days=11)
+    assert price_of(shop.subscription(subscription.id)) == shop.pro
+    assert shop.latest_invoice(subscription).status == "paid"
+
+
+def test_what_fails_when_it_falls_due_keeps_nothing_else_waiting(shop: Shop) -> None:
+    shop.card()
+    other = shop.subscribe()
+    euro: Any = {
+        "product": shop.products[0],
+        "currency": "eur",
+        "unit_amount": 1900,
+        "recurring": {"interval": "month"},
+    }
+    phase: Any = {"items": [{"price": shop.client.v1.prices.create(euro).id}]}
+    start = other.created + 5 * DAY
+    schedule = shop.client.v1.subscription_schedules.create(
+        {"customer": shop.customer, "start_date": start, "phases": [phase]}
+    )
+    shop.stand_in.advance(days=32)
+    assert shop.client.v1.subscription_schedules.retrieve(schedule.id).status == "not_started"
+    assert shop.latest_invoice(other).billing_reason == "subscription_cycle"
+    assert "cannot combine currencies" in shop.stand_in.violations()[0]
+    shop.stand_in.control("DELETE", "violations")
+
+
+def test_a_schedule_that_cancels_tells_when_and_is_completed(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    schedule = shop.client.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    end = schedule.phases[0].end_date
+    shop.client.v1.subscription_schedules.update(schedule.id, {"end_behavior": "cancel"})
+    assert shop.subscription(subscription.id).cancel_at == end
+    shop.client.v1.subscription_schedules.update(schedule.id, {"end_behavior": "release"})
+    assert shop.subscription(subscription.id).cancel_at is None
+    shop.client.v1.subscription_schedules.update(schedule.id, {"end_behavior": "cancel"})
+    shop.stand_in.advance(days=32)
+    ended = shop.subscription(subscription.id)
+    assert (ended.status, ended.ended_at, ended.schedule) == ("canceled", end, None)
+    assert shop.client.v1.subscription_schedules.retrieve(schedule.id).status == "completed"
+
+
+def test_a_schedule_that_is_released_takes_its_cancellation_along_unless_told(shop: Shop) -> None:
+    shop.card()
+    for keeps in (False, True):
+        subscription = shop.subscribe(cancel_at_period_end=True)
+        schedule = shop.client.v1.subscription_schedules.create({"from_subscription": subscription.id})
+        assert schedule.end_behavior == "cancel"
+        shop.client.v1.subscription_schedules.release(schedule.id, {"preserve_cancel_date": keeps})
+        assert (shop.subscription(subscription.id).cancel_at is not None) == keeps
+
+
+def test_a_schedule_from_a_subscription_takes_nothing_else(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    for more in ({"end_behavior": "release"}, {"metadata": {"a": "1"}}, {"customer": shop.customer}):
+        params: Any = {"from_subscription": subscription.id, **more}
+        with pytest.raises(stripe.InvalidRequestError, match="if `from_subscription` is set"):
+            shop.client.v1.subscription_schedules.create(params)
+    assert shop.subscription(subscription.id).schedule is None
+
+
+def test_a_schedule_ends_with_a_subscription_that_was_never_paid(shop: Shop) -> None:
+    shop.card("pm_card_chargeCustomerFail")
+    schedule = shop.client.v1.subscription_schedules.create(
+        {"customer": shop.customer, "start_date": "now", "phases": [{"items": [{"price": shop.basic}]}]}
+    )
+    assert isinstance(schedule.subscription, str)
+    assert shop.subscription(schedule.subscription).status == "incomplete"
+    shop.stand_in.advance(days=2)
+    assert shop.subscription(schedule.subscription).status == "incomplete_expired"
+    assert shop.client.v1.subscription_schedules.retrieve(schedule.id).status == "canceled"
 
 
 def test_a_schedule_can_move_a_year_to_a_month(shop: Shop) -> None:
@@ -311,3 +477,70 @@ def test_previews_of_a_new_subscription_and_of_a_schedule(shop: Shop) -> None:
     schedule = plan_downgrade(shop, shop.subscribe(shop.pro), shop.basic)
     assert shop.client.v1.invoices.create_preview({"schedule": schedule.id}).amount_due == 1900
     assert shop.client.v1.subscription_schedules.retrieve(schedule.id).status == "active"
+
+
+def test_a_preview_counts_to_the_second_that_it_is_told(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    details: Any = {
+        "items": [{"id": item_of(subscription).id, "price": shop.pro}],
+        "proration_behavior": "always_invoice",
+        "proration_date": subscription.created + 10 * DAY,
+    }
+    preview = shop.client.v1.invoices.create_preview({"subscription": subscription.id, "subscription_details": details})
+    shop.client.v1.subscriptions.update(subscription.id, details)
+    assert amounts(shop.latest_invoice(subscription)) == amounts(preview)
+    assert shop.latest_invoice(subscription).lines.data[0].period.start == subscription.created + 10 * DAY
+
+
+def test_a_recurring_preview_has_what_comes_again_and_nothing_else(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    halfway(shop, subscription)
+    shop.client.v1.invoice_items.create({"customer": shop.customer, "amount": 300, "currency": "usd"})
+    details: Any = {"items": [{"id": item_of(subscription).id, "price": shop.pro}]}
+    for given in ({}, {"proration_behavior": "always_invoice", "billing_cycle_anchor": "now"}):
+        preview = shop.client.v1.invoices.create_preview(
+            {
+                "subscription": subscription.id,
+                "preview_mode": "recurring",
+                "subscription_details": details | given,
+            }
+        )
+        assert amounts(preview) == [4900]
+
+
+def test_there_is_no_preview_of_what_will_not_come(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    with pytest.raises(stripe.InvalidRequestError) as none:
+        shop.client.v1.invoices.create_preview(
+            {"subscription": subscription.id, "subscription_details": {"cancel_at_period_end": True}}
+        )
+    assert (none.value.http_status, none.value.code) == (404, "invoice_upcoming_none")
+    assert shop.client.v1.invoices.create_preview({"customer": shop.customer}).amount_due == 1900
+    shop.client.v1.subscriptions.cancel(subscription.id)
+    for params in ({"subscription": subscription.id}, {"customer": shop.customer}):
+        with pytest.raises(stripe.InvalidRequestError) as none:
+            shop.client.v1.invoices.create_preview(params)  # type: ignore[arg-type]
+        assert none.value.code == "invoice_upcoming_none"
+
+
+def test_the_preview_of_a_renewal_has_the_next_phase(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe(shop.pro)
+    schedule = plan_downgrade(shop, subscription, shop.basic)
+    assert shop.client.v1.invoices.create_preview({"subscription": subscription.id}).amount_due == 1900
+    current = schedule.phases[0]
+    phases: Any = [
+        {"items": [{"price": shop.pro}], "start_date": current.start_date, "end_date": current.end_date},
+        {"items": [{"price": shop.pro_yearly}]},
+    ]
+    preview = shop.client.v1.invoices.create_preview({"schedule": schedule.id, "schedule_details": {"phases": phases}})
+    assert preview.amount_due == 49000
+    assert shop.client.v1.subscription_schedules.retrieve(schedule.id).phases[1]["items"][0].price == shop.basic
+    new = shop.client.v1.invoices.create_preview(
+        {"customer": shop.customer, "schedule_details": {"phases": [{"items": [{"price": shop.basic, "quantity": 2}]}]}}
+    )
+    assert new.amount_due == 3800
+    assert len(shop.client.v1.subscription_schedules.list().data) == 1

@@ -75,9 +75,23 @@ def test_a_trial_asks_for_a_card_and_charges_it_later(shop: Shop) -> None:
     session = shop.checkout(subscription_data={"trial_period_days": 14})
     assert session.amount_total == 0
     paid = shop.stand_in.pay(session.id, "4000000000000341")
+    assert paid["payment_status"] == "no_payment_required"
     assert shop.subscription(paid["subscription"]).status == "trialing"
     shop.stand_in.advance(days=14, hours=2)
     assert shop.subscription(paid["subscription"]).status == "past_due"
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("succeeded", "active"), ("failed", "past_due")])
+def test_a_payment_that_is_delayed_is_told_of_later(shop: Shop, outcome: str, status: str) -> None:
+    session = shop.checkout()
+    paid = shop.stand_in.pay(session.id, is_delayed=True)
+    assert (paid["status"], paid["payment_status"]) == ("complete", "unpaid")
+    subscription = shop.subscription(paid["subscription"])
+    assert (subscription.status, shop.latest_invoice(subscription).status) == ("active", "open")
+    settled = shop.stand_in.control("POST", f"checkout/{session.id}/settle", outcome=outcome)
+    assert settled["payment_status"] == ("paid" if outcome == "succeeded" else "unpaid")
+    assert shop.subscription(subscription.id).status == status
+    assert shop.event_types()[-1] == f"checkout.session.async_payment_{outcome}"
 
 
 def test_a_promotion_code_is_taken_off(shop: Shop) -> None:

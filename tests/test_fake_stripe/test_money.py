@@ -4,7 +4,7 @@ import pytest
 import stripe
 
 from tests.fake_stripe.running import Refused
-from tests.test_fake_stripe.conftest import Shop
+from tests.test_fake_stripe.conftest import Shop, dict_of
 
 
 def paid_charge(shop: Shop, card: str = "pm_card_visa") -> str:
@@ -59,6 +59,52 @@ def test_a_refund_in_parts_is_told_by_the_charge(shop: Shop) -> None:
         shop.client.v1.refunds.create({"charge": charge})
     assert again.value.code == "charge_already_refunded"
     assert shop.event_types().count("charge.refunded") == 2
+
+
+def test_a_refund_by_its_payment_that_fails_can_be_made_again(shop: Shop) -> None:
+    charge = shop.client.v1.charges.retrieve(paid_charge(shop))
+    assert isinstance(charge.payment_intent, str)
+    refund = shop.client.v1.refunds.create({"payment_intent": charge.payment_intent, "metadata": {"operation": "1"}})
+    assert dict_of(refund.metadata) == {"operation": "1"}
+    failed = shop.stand_in.control("POST", f"refunds/{refund.id}/fail")
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "unknown")
+    assert shop.event_types()[-2:] == ["refund.updated", "refund.failed"]
+    again = shop.client.v1.charges.retrieve(charge.id)
+    assert (again.amount_refunded, again.refunded) == (0, False)
+    assert shop.client.v1.refunds.create({"charge": charge.id}).status == "succeeded"
+    with pytest.raises(Refused, match="This refund is failed"):
+        shop.stand_in.control("POST", f"refunds/{refund.id}/fail")
+    with pytest.raises(stripe.InvalidRequestError, match="positive integer"):
+        shop.client.v1.refunds.create({"charge": paid_charge(shop), "amount": -1})
+
+
+@pytest.mark.parametrize(
+    ("card", "statuses"),
+    [("pm_card_pendingRefund", ["pending", "succeeded"]), ("pm_card_refundFail", ["succeeded", "failed"])],
+)
+def test_cards_whose_refunds_take_a_day(shop: Shop, card: str, statuses: list[str]) -> None:
+    refund = shop.client.v1.refunds.create({"charge": paid_charge(shop, card)})
+    shop.stand_in.advance(days=1, seconds=5)
+    assert [refund.status, shop.client.v1.refunds.retrieve(refund.id).status] == statuses
+
+
+def test_a_card_is_renewed_by_its_bank(shop: Shop) -> None:
+    method = shop.card()
+    before = shop.client.v1.payment_methods.retrieve(method).card
+    shop.stand_in.control("POST", f"payment_methods/{method}/update_automatically", last4="4321")
+    after = shop.client.v1.payment_methods.retrieve(method).card
+    assert before is not None
+    assert after is not None
+    assert (after.last4, after.exp_year) == ("4321", before.exp_year + 4)
+    assert shop.event_types()[-1] == "payment_method.automatically_updated"
+
+
+def test_a_charge_whose_dispute_was_won_can_be_refunded(shop: Shop) -> None:
+    charge = paid_charge(shop)
+    shop.stand_in.control("POST", "disputes", charge=charge, outcome="fraud_warning")
+    shop.stand_in.control("POST", "disputes", charge=charge, outcome="won")
+    assert shop.client.v1.refunds.create({"charge": charge}).status == "succeeded"
+    assert not shop.client.v1.radar.early_fraud_warnings.list({"charge": charge}).data[0].actionable
 
 
 def test_a_credit_note_on_a_paid_invoice_gives_money_or_credit(shop: Shop) -> None:

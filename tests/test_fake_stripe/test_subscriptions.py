@@ -119,6 +119,64 @@ def test_dunning_ends_as_configured_and_a_new_card_recovers_it(shop: Shop, end: 
     assert shop.subscription(id).status == "active"
 
 
+def test_an_attempt_by_hand_leaves_the_automatic_ones_alone(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    shop.card("pm_card_chargeCustomerFail")
+    shop.stand_in.advance(days=32)
+    before = shop.latest_invoice(subscription)
+    assert shop.client.v1.customers.retrieve(shop.customer).delinquent
+    for _ in range(4):
+        with pytest.raises(stripe.CardError):
+            shop.client.v1.invoices.pay(before.id)
+    after = shop.latest_invoice(subscription)
+    assert (after.attempt_count, after.next_payment_attempt) == (1, before.next_payment_attempt)
+    assert shop.subscription(subscription.id).status == "past_due"
+
+
+def test_without_retries_dunning_ends_at_once(shop: Shop) -> None:
+    shop.card()
+    shop.stand_in.control("POST", "dunning", end="unpaid", retry_days=[])
+    subscription = shop.subscribe()
+    shop.card("pm_card_chargeCustomerFail")
+    shop.stand_in.advance(days=31, hours=2)
+    assert shop.subscription(subscription.id).status == "unpaid"
+
+
+def test_what_was_given_up_can_be_paid_after_all(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    shop.card("pm_card_chargeCustomerFail")
+    shop.stand_in.advance(days=32)
+    invoice = shop.latest_invoice(subscription)
+    assert shop.client.v1.invoices.mark_uncollectible(invoice.id).status == "uncollectible"
+    assert not shop.client.v1.customers.retrieve(shop.customer).delinquent
+    assert shop.client.v1.invoices.pay(invoice.id, {"payment_method": shop.card()}).status == "paid"
+    assert shop.subscription(subscription.id).status == "active"
+
+
+def test_a_cancellation_at_the_periods_end_moves_with_the_period(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe(cancel_at_period_end=True)
+    shop.stand_in.advance(days=5)
+    moved = shop.upgrade(subscription)
+    assert moved.cancel_at == item_of(moved).current_period_end
+
+
+def test_a_finalization_fails_and_is_tried_again_in_an_hour(shop: Shop) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    end = item_of(subscription).current_period_end
+    shop.stand_in.advance(seconds=end - subscription.created + 60)
+    draft = shop.latest_invoice(subscription)
+    failed = shop.stand_in.control("POST", f"invoices/{draft.id}/fail_finalization")
+    assert (failed["status"], failed["last_finalization_error"]["code"]) == ("draft", "customer_tax_location_invalid")
+    assert shop.event_types()[-1] == "invoice.finalization_failed"
+    shop.stand_in.advance(hours=1, seconds=5)
+    paid = shop.latest_invoice(subscription)
+    assert (paid.status, paid.last_finalization_error) == ("paid", None)
+
+
 def test_an_unpaid_subscription_gets_drafts_that_stay_drafts(shop: Shop) -> None:
     shop.stand_in.control("POST", "dunning", end="unpaid", retry_days=[1])
     id = shop.stand_in.pay(shop.checkout(subscription_data={"trial_period_days": 10}).id, "4000000000000341")[

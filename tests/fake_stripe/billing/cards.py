@@ -18,6 +18,7 @@ class Card:
     authentication: str | None = None  # "unless_set_up", "always"
     is_disputed: bool = False
     is_suspicious: bool = False
+    refund: str | None = None  # "succeeds_later", "fails_later"
 
 
 CARDS = (
@@ -33,6 +34,8 @@ CARDS = (
     Card("4000002760003184", "visa", ("pm_card_authenticationRequired",), authentication="always"),
     Card("4000000000000259", "visa", ("pm_card_createDispute",), is_disputed=True),
     Card("4000000000005423", "visa", ("pm_card_createEarlyFraudWarning",), is_suspicious=True),
+    Card("4000000000007726", "visa", ("pm_card_pendingRefund",), refund="succeeds_later"),
+    Card("4000000000005126", "visa", ("pm_card_refundFail",), refund="fails_later"),
 )
 BY_NUMBER = {card.number: card for card in CARDS}
 BY_NAME = {name: card for card in CARDS for name in card.names}

@@ -1,6 +1,8 @@
 """A change of a subscription's items, as data: it may be applied now, or when its invoice is paid."""
 
 from tests.fake_stripe.billing import discounts, lines, periods
+from tests.fake_stripe.errors import invalid
+from tests.fake_stripe.forms import change_metadata
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.world import World
 
@@ -18,12 +20,17 @@ def plan(
 ) -> Object:
     """`items` as they shall be: id, price, quantity, metadata. With `is_reset` a period starts at `at`.
 
-    An interval that differs resets too; a trial that goes on does not.
+    An interval that differs resets too, unless a trial goes on. `metadata` is merged when the change is applied.
     """
     old = subscription["items"]["data"]
     recurring = world.store.get("price", items[0]["price"])["recurring"]
     before = world.store.get("price", old[0]["price"])["recurring"]
     is_trialing = subscription["status"] == "trialing" and trial_end is None
+    if is_reset and is_trialing:
+        raise invalid(
+            "`billing_cycle_anchor` cannot be earlier than the subscription's `trial_end`; end the trial first.",
+            param="billing_cycle_anchor",
+        )
     resets = (is_reset or recurring != before or trial_end == at) and not is_trialing
     if trial_end is not None and trial_end > at:
         start, end, anchor, resets = at, trial_end, trial_end, False
@@ -105,6 +112,8 @@ def apply(world: World, subscription: Object, change: Object) -> None:
         data.append(made)
     subscription["items"]["data"] = data
     subscription["billing_cycle_anchor"] = change["anchor"]
+    if subscription["cancel_at_period_end"]:
+        subscription["cancel_at"] = change["end"]
     if change["trial_end"] is not None:
         is_over = change["trial_end"] <= world.now
         subscription["trial_end"] = change["trial_end"]
@@ -113,7 +122,7 @@ def apply(world: World, subscription: Object, change: Object) -> None:
         if subscription["status"] in ("trialing", "active"):
             subscription["status"] = "active" if is_over else "trialing"
     if change["metadata"] is not None:
-        subscription["metadata"] = change["metadata"]
+        subscription["metadata"] = change_metadata(subscription["metadata"], change["metadata"], is_cleared=False)
     if change["discounts"] is not None:
         subscription["discounts"] = change["discounts"]
 

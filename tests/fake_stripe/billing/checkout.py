@@ -74,8 +74,12 @@ def complete(
     email: str | None = None,
     month: int = 12,
     year: int = 2034,
+    is_delayed: bool = False,
 ) -> None:
-    """Pay. Raises card_error where the card is declined or its authentication is missing; then nothing was made."""
+    """Pay. Raises card_error where the card is declined or its authentication is missing; then nothing was made.
+
+    With `is_delayed` as by bank debit: the session is complete, and `settle` tells what came of the money.
+    """
     if session["status"] != "open":
         raise invalid(f"This Checkout Session is {session['status']}.")
     if card.authentication is not None and not is_authenticated:
@@ -90,13 +94,15 @@ def complete(
     methods.attach(world, method, customer)
     method["_is_set_up"] = card.authentication == "unless_set_up"
     if session["mode"] == "subscription":
-        _subscribe(world, session, customer, method, is_authenticated=is_authenticated)
+        _subscribe(world, session, customer, method, is_authenticated=is_authenticated, is_delayed=is_delayed)
+    elif is_delayed:
+        raise invalid("Only the payment of a subscription can be delayed here.")
     else:
         _charge(world, session, customer, method, is_authenticated=is_authenticated)
     is_free = session["amount_total"] == 0
     session |= {
         "status": "complete",
-        "payment_status": "no_payment_required" if is_free and session["mode"] == "payment" else "paid",
+        "payment_status": "no_payment_required" if is_free else "unpaid" if is_delayed else "paid",
         "customer": customer["id"],
         "url": None,
         "customer_details": {
@@ -118,6 +124,18 @@ def complete(
     world.announce("checkout.session.completed", session)
 
 
+def settle(world: World, session: Object, *, has_come: bool) -> None:
+    """What came of a payment that was delayed."""
+    if session["status"] != "complete" or session["payment_status"] != "unpaid":
+        raise invalid("Nothing is on its way for this Checkout Session.")
+    invoice = world.store.get("invoice", session["invoice"])
+    refusal = None if has_come else "generic_decline"
+    problem = invoices.collect(world, invoice, invoices.method_for(world, invoice), refusal=refusal)
+    if problem is None:
+        session["payment_status"] = "paid"
+    world.announce(f"checkout.session.async_payment_{'failed' if problem else 'succeeded'}", session)
+
+
 def _customer(world: World, session: Object, *, email: str | None, name: str | None) -> Object:
     if session["customer"] is not None:
         return world.store.get("customer", session["customer"])
@@ -126,7 +144,9 @@ def _customer(world: World, session: Object, *, email: str | None, name: str | N
     return customer
 
 
-def _subscribe(world: World, session: Object, customer: Object, method: Object, *, is_authenticated: bool) -> None:
+def _subscribe(
+    world: World, session: Object, customer: Object, method: Object, *, is_authenticated: bool, is_delayed: bool
+) -> None:
     data = session["_subscription_data"]
     wanted = []
     for entry in session["discounts"] or []:
@@ -147,6 +167,7 @@ def _subscribe(world: World, session: Object, customer: Object, method: Object, 
         payment_behavior="error_if_incomplete",
         has_automatic_tax=session["automatic_tax"]["enabled"],
         is_authenticated=is_authenticated,
+        is_delayed=is_delayed,
         checkout=session["id"],
     )
     if data.get("trial_settings"):

@@ -4,6 +4,14 @@ from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.world import World
 
 
+def set_delinquent(world: World, id: str, is_delinquent: bool) -> None:
+    """After the latest change of any invoice of the customer."""
+    customer = world.store.get("customer", id)
+    if customer["delinquent"] != is_delinquent:
+        customer["delinquent"] = is_delinquent
+        world.announce("customer.updated", customer)
+
+
 def new_customer(world: World, *, email: str | None, name: str | None) -> Object:
     """Not yet announced."""
     id = new_id("cus", 14)

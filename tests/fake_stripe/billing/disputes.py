@@ -1,6 +1,6 @@
 """Money that goes back: refunds, disputes and the warnings before them. They name a charge, not a customer."""
 
-from tests.fake_stripe.billing import payments
+from tests.fake_stripe.billing import cards, payments
 from tests.fake_stripe.billing.periods import DAY
 from tests.fake_stripe.errors import invalid
 from tests.fake_stripe.objects import Object, new_id
@@ -51,10 +51,13 @@ def refund(
     amount = left if amount is None else amount
     if not charge["paid"] or left == 0:
         raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
-    if charge["disputed"]:
+    if any(one["status"] != "won" for one in world.store.where("dispute", charge=charge["id"])):
         raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
-    if not 0 < amount <= left:
+    if amount <= 0:
+        raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
+    if amount > left:
         raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
+    card = cards.BY_NUMBER[world.store.get("payment_method", charge["payment_method"])["_number"]]
     made = world.store.add(
         {
             "id": new_id("re"),
@@ -77,8 +80,9 @@ def refund(
             "reason": reason,
             "receipt_number": None,
             "source_transfer_reversal": None,
-            "status": "succeeded",
+            "status": "pending" if card.refund == "succeeds_later" else "succeeded",
             "transfer_reversal": None,
+            "_settles_at": world.now + DAY if card.refund else None,
         }
     )
     made["balance_transaction"] = payments.book(world, "refund", -amount, made)["id"]
@@ -86,7 +90,44 @@ def refund(
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
     world.announce("refund.created", made)
     world.announce("charge.refunded", charge)
+    _judge_warnings(world, charge)
     return made
+
+
+def settle_refund(world: World, refund: Object) -> None:
+    """A day later, with the cards that take so long."""
+    if refund["status"] == "pending":
+        refund |= {"status": "succeeded", "_settles_at": None}
+        world.announce("refund.updated", refund)
+    else:
+        fail_refund(world, refund)
+
+
+def fail_refund(world: World, refund: Object) -> None:
+    """The bank sends it back: the charge has that much to refund again."""
+    if refund["status"] not in ("pending", "succeeded"):
+        raise invalid(f"This refund is {refund['status']}.")
+    charge = world.store.get("charge", refund["charge"])
+    refund |= {
+        "status": "failed",
+        "failure_reason": "unknown",
+        "failure_balance_transaction": payments.book(world, "refund_failure", refund["amount"], refund)["id"],
+        "_settles_at": None,
+    }
+    charge["amount_refunded"] -= refund["amount"]
+    charge["refunded"] = False
+    world.announce("charge.updated", charge)
+    world.announce("refund.updated", refund)
+    world.announce("refund.failed", refund)
+
+
+def _judge_warnings(world: World, charge: Object) -> None:
+    """A fraud warning asks for nothing more once its charge is disputed or wholly refunded."""
+    if not (charge["disputed"] or charge["refunded"]):
+        return
+    for warning in world.store.where("radar.early_fraud_warning", charge=charge["id"], actionable=True):
+        warning["actionable"] = False
+        world.announce("radar.early_fraud_warning.updated", warning)
 
 
 def open_dispute(world: World, charge: Object) -> Object:
@@ -131,6 +172,7 @@ def open_dispute(world: World, charge: Object) -> Object:
     _move(world, dispute, -charge["amount"], fee=FEE)
     world.announce("charge.dispute.funds_withdrawn", dispute)
     world.announce("charge.updated", charge)
+    _judge_warnings(world, charge)
     return dispute
 
 
@@ -151,7 +193,7 @@ def warn(world: World, charge: Object) -> Object:
         {
             "id": new_id("issfr"),
             "object": "radar.early_fraud_warning",
-            "actionable": not charge["refunded"],
+            "actionable": not (charge["refunded"] or charge["disputed"]),
             "charge": charge["id"],
             "created": world.now,
             "fraud_type": "made_with_stolen_card",

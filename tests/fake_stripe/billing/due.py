@@ -93,6 +93,9 @@ def _coming(world: World) -> Iterator[Due]:
             yield Due(charge["_dispute_at"], 4, "charge", charge["id"], _dispute)
         if charge["_warn_at"] is not None:
             yield Due(charge["_warn_at"], 4, "charge", charge["id"], _warn)
+    for refund in world.store.all("refund"):
+        if refund["_settles_at"] is not None:
+            yield Due(refund["_settles_at"], 4, "refund", refund["id"], disputes.settle_refund)
 
 
 def _of_subscription(subscription: Object) -> Iterator[Due]:
@@ -107,7 +110,7 @@ def _of_subscription(subscription: Object) -> Iterator[Due]:
         return
     if subscription["pending_update"] is not None:
         yield due(subscription["pending_update"]["expires_at"], 0, standing.expire_pending)
-    if subscription["cancel_at"] is not None:
+    if subscription["cancel_at"] is not None and subscription["schedule"] is None:
         yield due(subscription["cancel_at"], 1, _cancel)
     paused = subscription["pause_collection"]
     if paused is not None and paused["resumes_at"] is not None:
@@ -118,7 +121,7 @@ def _of_subscription(subscription: Object) -> Iterator[Due]:
     yield due(end, 3, renewal.renew)
     if status == "trialing" and not subscription["_is_warned"]:
         yield due(subscription["trial_end"] - TRIAL_ENDS_SOON, 0, _warn_of_trial_end)
-    is_renewed = subscription["cancel_at"] is None and status != "unpaid"
+    is_renewed = status != "unpaid" and (subscription["cancel_at"] is None or subscription["cancel_at"] > end)
     if is_renewed and subscription["_upcoming_for"] != end:
         begun = min(item["current_period_start"] for item in subscription["items"]["data"])
         yield due(max(begun, end - UPCOMING_BEFORE), 0, renewal.announce_upcoming)

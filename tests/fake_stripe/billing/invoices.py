@@ -1,6 +1,7 @@
 """An invoice's life: draft, open, and paid, void or uncollectible."""
 
 from tests.fake_stripe.billing import discounts, lines, methods, payments, standing
+from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.periods import DAY, HOUR
 from tests.fake_stripe.errors import StripeError, card_error, invalid
 from tests.fake_stripe.objects import Object, listing, new_id
@@ -178,6 +179,7 @@ def finalize(world: World, invoice: Object) -> None:
     url = f"{world.settings.base_url}/i/{invoice['id']}"
     invoice |= {
         "status": "open",
+        "last_finalization_error": None,
         "number": number,
         "effective_at": world.now,
         "ending_balance": after,
@@ -203,11 +205,34 @@ def finalize(world: World, invoice: Object) -> None:
         _mark_paid(world, invoice)
 
 
+def fail_finalization(world: World, invoice: Object) -> None:
+    """As where automatic tax finds no address. It is tried again in an hour."""
+    if invoice["status"] != "draft":
+        raise invalid("Only the finalization of a draft can fail.")
+    invoice["last_finalization_error"] = {
+        "code": "customer_tax_location_invalid",
+        "message": "The customer's location isn't recognized. Set a valid customer address.",
+        "type": "invalid_request_error",
+    }
+    if invoice["auto_advance"]:
+        invoice["automatically_finalizes_at"] = world.now + HOUR
+    world.announce("invoice.finalization_failed", invoice)
+
+
 def collect(
-    world: World, invoice: Object, method: Object | None, *, is_authenticated: bool = False, by_hand: bool = False
+    world: World,
+    invoice: Object,
+    method: Object | None,
+    *,
+    is_authenticated: bool = False,
+    by_hand: bool = False,
+    refusal: str | None = None,
 ) -> StripeError | None:
-    """Try the payment method. None when the invoice is paid; else why not, with everything that follows from it."""
-    if invoice["status"] != "open":
+    """Try the payment method. None when the invoice is paid; else why not, with everything that follows from it.
+
+    An attempt by hand after the first leaves the plan of the automatic ones alone.
+    """
+    if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"Invoice is already {invoice['status']}." if invoice["status"] != "draft" else "Not finalized.")
     intent = world.store.get("payment_intent", invoice["_intent"])
     if method is None:
@@ -215,14 +240,17 @@ def collect(
             "There is no default payment method set on this Customer or Invoice.", code="missing"
         )
     else:
-        problem = payments.attempt(world, intent, method, is_authenticated=is_authenticated)
+        problem = payments.attempt(world, intent, method, is_authenticated=is_authenticated, refusal=refusal)
+    counts = not by_hand or not invoice["attempted"]
     invoice["attempted"] = True
-    if not by_hand or problem is None:
-        invoice["attempt_count"] += 1
+    invoice["attempt_count"] += counts
     if problem is None:
         _mark_paid(world, invoice)
         return None
-    standing.not_paid(world, invoice)
+    if not by_hand:
+        set_delinquent(world, invoice["customer"], True)
+    if counts:
+        standing.not_paid(world, invoice)
     if intent["status"] == "requires_action":
         world.announce("invoice.payment_action_required", invoice)
     world.announce("invoice.payment_failed", invoice)
@@ -241,10 +269,7 @@ def pay_out_of_band(world: World, invoice: Object) -> None:
 def void(world: World, invoice: Object) -> None:
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"You can only pass in open or uncollectible invoices. This invoice is {invoice['status']}.")
-    invoice |= {"status": "void", "auto_advance": False, "next_payment_attempt": None}
-    invoice["status_transitions"]["voided_at"] = world.now
-    _close(world, invoice, "void_invoice")
-    world.announce("invoice.voided", invoice)
+    standing.void(world, invoice)
     standing.voided(world, invoice)
 
 
@@ -273,18 +298,10 @@ def _mark_paid(world: World, invoice: Object) -> None:
     subscription = standing.subscription_of(world, invoice)
     if subscription is not None:
         subscription["discounts"] = discounts.use_up(world, subscription["discounts"])
+    set_delinquent(world, invoice["customer"], False)
     world.announce("invoice.paid", invoice)
     world.announce("invoice.payment_succeeded", invoice)
     standing.paid(world, invoice)
-
-
-def _close(world: World, invoice: Object, reason: str) -> None:
-    intent = world.store.find("payment_intent", invoice["_intent"])
-    if intent is not None:
-        payments.cancel(world, intent, reason)
-    for payment in world.store.where("invoice_payment", invoice=invoice["id"], status="open"):
-        payment["status"] = "canceled"
-        payment["status_transitions"]["canceled_at"] = world.now
 
 
 def _payment(world: World, invoice: Object, intent: str) -> Object:

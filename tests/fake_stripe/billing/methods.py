@@ -71,6 +71,12 @@ def attach(world: World, method: Object, customer: Object) -> None:
     world.announce("payment_method.attached", method)
 
 
+def update_automatically(world: World, method: Object, card: Object) -> None:
+    """The bank has given out a new card, and the network has told of it."""
+    method["card"] |= card
+    world.announce("payment_method.automatically_updated", method)
+
+
 def detach(world: World, method: Object) -> None:
     customer = world.store.find("customer", method["customer"])
     if customer is None:

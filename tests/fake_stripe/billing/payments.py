@@ -69,8 +69,19 @@ def make_intent(
     return intent
 
 
-def attempt(world: World, intent: Object, method: Object, *, is_authenticated: bool = False) -> StripeError | None:
-    """Try to take the money. None when it was taken; else what to tell, the intent saying how to go on."""
+def await_outcome(world: World, intent: Object, method: Object) -> None:
+    """As with a bank debit: days go by before anybody knows."""
+    intent |= {"status": "processing", "payment_method": method["id"]}
+    world.announce("payment_intent.processing", intent)
+
+
+def attempt(
+    world: World, intent: Object, method: Object, *, is_authenticated: bool = False, refusal: str | None = None
+) -> StripeError | None:
+    """Try to take the money. None when it was taken; else what to tell, the intent saying how to go on.
+
+    With `refusal`, a decline code, it is refused whatever the card.
+    """
     card = methods.card_of(method)
     intent["payment_method"] = method["id"]
     intent["next_action"] = None
@@ -84,8 +95,9 @@ def attempt(world: World, intent: Object, method: Object, *, is_authenticated: b
             code="authentication_required",
             decline_code="authentication_required",
         )
-    if card.refusal is not None:
-        return _refuse(world, intent, method, card.refusal)
+    refusal = refusal or card.refusal
+    if refusal is not None:
+        return _refuse(world, intent, method, refusal)
     if is_authenticated:
         method["_is_set_up"] = True
     charge = _charge(world, intent, method)

@@ -48,7 +48,7 @@ def change_plan(world: World, configuration: Object, subscription: Object, price
     if price["id"] not in {one["id"] for one in offered(world, configuration, subscription)}:
         raise invalid("This plan is not offered here.")
     if is_at_period_end(world, configuration, subscription, price):
-        schedule = schedules.from_subscription(world, subscription, None)
+        schedule = schedules.from_subscription(world, subscription)
         current = schedule["phases"][0]
         wanted = [{"price": price["id"], "quantity": item["quantity"]} for item in subscription["items"]["data"]]
         end = current["end_date"]

@@ -1,11 +1,13 @@
 """The end of a period: the next one begins at once, and its invoice is a draft for an hour."""
 
-from tests.fake_stripe.billing import changing, invoices, lines, periods, standing
+from tests.fake_stripe.billing import changing, invoices, lines, periods, schedules, standing
+from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.methods import default_for
 from tests.fake_stripe.billing.periods import HOUR
 from tests.fake_stripe.billing.subscriptions import of_customer, period_end
+from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.objects import Object
-from tests.fake_stripe.rendering import render
+from tests.fake_stripe.rendering import has_ended, render
 from tests.fake_stripe.world import World
 
 
@@ -28,7 +30,7 @@ def renew(world: World, subscription: Object) -> None:
     standing.updated(world, subscription)
 
 
-def draft_next(world: World, subscription: Object) -> Object:
+def draft_next(world: World, subscription: Object, *, takes_waiting: bool = True) -> Object:
     """Move the period and draft its invoice."""
     items = subscription["items"]["data"]
     now = period_end(subscription)
@@ -59,6 +61,7 @@ def draft_next(world: World, subscription: Object) -> Object:
         collection_method=subscription["collection_method"],
         days_until_due=subscription["days_until_due"],
         discount_ids=[*subscription["discounts"], *of_customer(customer)],
+        takes_waiting=takes_waiting,
         is_automatic=is_automatic,
     )
 
@@ -71,7 +74,7 @@ def end_of_draft(world: World, invoice: Object) -> None:
     if invoice["status"] != "open":
         return
     if paused and paused["behavior"] == "void":
-        standing.void_quietly(world, invoice)
+        standing.void(world, invoice)
     elif paused and paused["behavior"] == "mark_uncollectible":
         invoices.mark_uncollectible(world, invoice)
     elif invoice["collection_method"] == "send_invoice":
@@ -89,6 +92,7 @@ def retry(world: World, invoice: Object) -> None:
 def become_overdue(world: World, invoice: Object) -> None:
     """An invoice that was sent and is not paid by its due date."""
     invoice["_is_overdue"] = True
+    set_delinquent(world, invoice["customer"], True)
     world.announce("invoice.overdue", invoice)
     subscription = standing.subscription_of(world, invoice)
     if subscription is not None and subscription["status"] == "active":
@@ -102,12 +106,26 @@ def announce_upcoming(world: World, subscription: Object) -> None:
     world.announce("invoice.upcoming", upcoming(world, subscription))
 
 
-def upcoming(world: World, subscription: Object) -> Object:
-    """The next invoice, which is not there yet."""
-    with world.store.rehearsal(), world.clock.at(max(world.now, period_end(subscription))):
+def upcoming(world: World, subscription: Object, *, is_recurring: bool = False) -> Object:
+    """The next invoice, which is not there yet; `is_recurring`, without what is billed but once.
+
+    Raises where there will be none.
+    """
+    at = max(world.now, period_end(subscription))
+    with world.store.rehearsal(), world.clock.at(at):
         copy = world.store.get("subscription", subscription["id"])
-        invoice = render(world.store, draft_next(world, copy))
+        schedule = world.store.find("subscription_schedule", copy["schedule"])
+        if schedule is not None and schedule["current_phase"] and schedule["current_phase"]["end_date"] <= at:
+            schedules.advance(world, schedule)
+        ends = copy["cancel_at"]
+        if has_ended(copy) or copy["status"] == "paused" or (ends is not None and ends <= at):
+            raise no_upcoming(copy["customer"])
+        invoice = render(world.store, draft_next(world, copy, takes_waiting=not is_recurring))
     return as_preview(invoice, reason="upcoming")
+
+
+def no_upcoming(customer: str) -> StripeError:
+    return StripeError(404, f"No upcoming invoices for customer: '{customer}'", code="invoice_upcoming_none")
 
 
 def as_preview(invoice: Object, *, reason: str) -> Object:

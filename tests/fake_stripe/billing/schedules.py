@@ -8,7 +8,7 @@ from tests.fake_stripe.rendering import has_ended
 from tests.fake_stripe.world import World
 
 
-def make(world: World, customer: str, *, end_behavior: str, metadata: dict[str, str] | None) -> Object:
+def make(world: World, customer: str, *, end_behavior: str) -> Object:
     return {
         "id": new_id("sub_sched"),
         "object": "subscription_schedule",
@@ -38,7 +38,7 @@ def make(world: World, customer: str, *, end_behavior: str, metadata: dict[str, 
         },
         "end_behavior": end_behavior,
         "livemode": False,
-        "metadata": metadata or {},
+        "metadata": {},
         "phases": [],
         "released_at": None,
         "released_subscription": None,
@@ -83,7 +83,7 @@ def phase(world: World, items: list[Object], *, start: int, end: int, **given: o
     } | given
 
 
-def from_subscription(world: World, subscription: Object, metadata: dict[str, str] | None) -> Object:
+def from_subscription(world: World, subscription: Object) -> Object:
     """Its one phase is the present period."""
     if subscription["schedule"] is not None:
         raise invalid(
@@ -96,7 +96,7 @@ def from_subscription(world: World, subscription: Object, metadata: dict[str, st
             param="from_subscription",
         )
     ends = subscription["cancel_at"] is not None
-    schedule = make(world, subscription["customer"], end_behavior="cancel" if ends else "release", metadata=metadata)
+    schedule = make(world, subscription["customer"], end_behavior="cancel" if ends else "release")
     items = subscription["items"]["data"]
     end = subscription["cancel_at"] or subscriptions.period_end(subscription)
     present = phase(world, items, start=items[0]["current_period_start"], end=end)
@@ -119,6 +119,7 @@ def begin(world: World, schedule: Object) -> None:
     subscription = subscriptions.start(world, terms)
     subscription["schedule"] = schedule["id"]
     schedule |= {"status": "active", "subscription": subscription["id"], "current_phase": _span(first)}
+    mirror_end(world, schedule)
     standing.updated(world, subscription)
     world.announce("subscription_schedule.updated", schedule)
 
@@ -146,8 +147,10 @@ def enter(world: World, subscription: Object, entered: Object) -> None:
     items = _matched(subscription, entered)
     if entered["metadata"]:
         subscription["metadata"] = subscription["metadata"] | entered["metadata"]
+    is_reset = entered["billing_cycle_anchor"] == "phase_start"
     if world.now >= subscriptions.period_end(subscription):
-        planned = changing.plan(world, subscription, items, is_reset=False, at=world.now)
+        is_trial = subscription["status"] == "trialing"
+        planned = changing.plan(world, subscription, items, is_reset=is_reset and not is_trial, at=world.now)
         planned |= {
             "resets": False,
             "start": subscription["items"]["data"][0]["current_period_start"],
@@ -156,12 +159,18 @@ def enter(world: World, subscription: Object, entered: Object) -> None:
         }
         changing.apply(world, subscription, planned)
     else:
-        is_reset = entered["billing_cycle_anchor"] == "phase_start"
-        subscriptions.change(world, subscription, items, is_reset=is_reset, prorations=entered["proration_behavior"])
+        subscriptions.change(
+            world,
+            subscription,
+            items,
+            is_reset=is_reset,
+            prorations=entered["proration_behavior"],
+            planned_prices={item["price"] for item in items},
+        )
     standing.updated(world, subscription)
 
 
-def release(world: World, schedule: Object) -> None:
+def release(world: World, schedule: Object, *, keeps_cancel_date: bool = False) -> None:
     """The subscription goes on as it is, on its own."""
     if schedule["status"] not in ("active", "not_started"):
         raise invalid(
@@ -179,6 +188,19 @@ def release(world: World, schedule: Object) -> None:
     world.announce("subscription_schedule.released", schedule)
     if subscription is not None:
         subscription["schedule"] = None
+        if not keeps_cancel_date:
+            subscriptions.schedule_cancellation(world, subscription, None, at_period_end=False)
+        standing.updated(world, subscription)
+
+
+def mirror_end(world: World, schedule: Object) -> None:
+    """A subscription tells when its schedule is going to cancel it."""
+    subscription = world.store.find("subscription", schedule["subscription"])
+    if subscription is None:
+        return
+    end = schedule["phases"][-1]["end_date"] if schedule["end_behavior"] == "cancel" else None
+    if subscription["cancel_at"] != end:
+        subscriptions.schedule_cancellation(world, subscription, end, at_period_end=False)
         standing.updated(world, subscription)
 
 

@@ -28,7 +28,8 @@ def paid(world: World, invoice: Object) -> None:
     if pending is not None and pending["invoice"] == invoice["id"]:
         changing.apply(world, subscription, pending["change"])
         drop_pending(subscription)
-        world.announce("customer.subscription.pending_update_applied", subscription)
+        if pending["is_told"]:
+            world.announce("customer.subscription.pending_update_applied", subscription)
     elif subscription["status"] == "incomplete":
         subscription["status"] = "trialing" if subscription["trial_end"] else "active"
     elif subscription["status"] == "paused" and subscription.get("_resuming") == invoice["id"]:
@@ -100,13 +101,8 @@ def cancel(world: World, subscription: Object, *, reason: str, feedback: Object 
     if reason == "payment_failed":
         subscription["cancellation_details"]["reason"] = reason
     drop_pending(subscription)
-    schedule = world.store.find("subscription_schedule", subscription["schedule"])
-    if schedule is not None:
-        schedule |= {"status": "canceled", "canceled_at": now, "current_phase": None}
-        world.announce(
-            "subscription_schedule.aborted" if reason == "payment_failed" else "subscription_schedule.canceled",
-            schedule,
-        )
+    is_unpaid = reason == "payment_failed"
+    _end_schedule(world, subscription, f"subscription_schedule.{'aborted' if is_unpaid else 'canceled'}")
     for invoice in world.store.where("invoice", status="draft"):
         if _is_of(invoice, subscription) and invoice["auto_advance"]:
             invoice |= {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
@@ -115,7 +111,7 @@ def cancel(world: World, subscription: Object, *, reason: str, feedback: Object 
         if _is_of(invoice, subscription) and (
             invoice["billing_reason"] == "subscription_create" or (pending and pending["invoice"] == invoice["id"])
         ):
-            void_quietly(world, invoice)
+            void(world, invoice)
         elif _is_of(invoice, subscription):
             invoice |= {"auto_advance": False, "next_payment_attempt": None}
     world.announce("customer.subscription.deleted", subscription)
@@ -126,7 +122,8 @@ def expire(world: World, subscription: Object) -> None:
     subscription |= {"status": "incomplete_expired", "ended_at": world.now}
     for invoice in world.store.where("invoice", status="open"):
         if _is_of(invoice, subscription):
-            void_quietly(world, invoice)
+            void(world, invoice)
+    _end_schedule(world, subscription, "subscription_schedule.aborted")
     updated(world, subscription)
 
 
@@ -134,7 +131,7 @@ def expire_pending(world: World, subscription: Object) -> None:
     invoice = world.store.get("invoice", subscription["_pending"]["invoice"])
     drop_pending(subscription)
     if invoice["status"] == "open":
-        void_quietly(world, invoice)
+        void(world, invoice)
     world.announce("customer.subscription.pending_update_expired", subscription)
     updated(world, subscription)
 
@@ -144,10 +141,22 @@ def drop_pending(subscription: Object) -> None:
     subscription["_pending"] = None
 
 
-def void_quietly(world: World, invoice: Object) -> None:
-    """Voided by what happened to the subscription, so that nothing more happens to it."""
+def _end_schedule(world: World, subscription: Object, event: str) -> None:
+    schedule = world.store.find("subscription_schedule", subscription["schedule"])
+    if schedule is not None:
+        schedule |= {"status": "canceled", "canceled_at": world.now, "current_phase": None}
+        world.announce(event, schedule)
+
+
+def void(world: World, invoice: Object) -> None:
+    """By what happened to the subscription or by hand; credit that it used goes back to the customer."""
     invoice |= {"status": "void", "auto_advance": False, "next_payment_attempt": None}
     invoice["status_transitions"]["voided_at"] = world.now
+    used = (invoice["ending_balance"] or 0) - (invoice["starting_balance"] or 0)
+    if used:
+        customer = world.store.get("customer", invoice["customer"])
+        customer["balance"] -= used
+        world.announce("customer.updated", customer)
     intent = world.store.find("payment_intent", invoice["_intent"])
     if intent is not None:
         payments.cancel(world, intent, "void_invoice")

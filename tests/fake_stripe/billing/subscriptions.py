@@ -1,9 +1,10 @@
 """Subscriptions as they are started, changed, paused and resumed, with the invoice that each of these makes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fake_stripe.billing import changing, discounts, invoices, lines, methods, periods, standing
+from tests.fake_stripe.billing import changing, discounts, invoices, lines, methods, payments, periods, standing
 from tests.fake_stripe.billing.periods import DAY
 from tests.fake_stripe.errors import StripeError, card_error, invalid
 from tests.fake_stripe.objects import Object, listing, new_id
@@ -36,6 +37,7 @@ class Terms:
     anchor: int | None = None
     is_prorated: bool = True
     is_authenticated: bool = False
+    is_delayed: bool = False
     checkout: str | None = None
 
 
@@ -167,6 +169,13 @@ def _collect_first(world: World, subscription: Object, invoice: Object, terms: T
     method = methods.default_for(world, subscription["customer"], subscription)
     if terms.payment_behavior == "default_incomplete":
         return
+    if terms.is_delayed and method is not None:
+        # Money that is on its way counts until it turns out not to come.
+        invoice["auto_advance"] = True
+        payments.await_outcome(world, world.store.get("payment_intent", invoice["_intent"]), method)
+        subscription["status"] = "active"
+        standing.updated(world, subscription)
+        return
     if method is None:
         raise invalid(
             "This customer has no attached payment source or default payment method. Please consider adding a"
@@ -183,11 +192,12 @@ def of_customer(customer: Object) -> list[str]:
     return [customer["discount"]] if customer.get("discount") else []
 
 
-def check_prices(prices: list[Object]) -> None:
+def check_prices(prices: list[Object], *, held: Collection[str] = ()) -> None:
+    """`held` are those that the subscription has; they may have become inactive since."""
     for price in prices:
         if price["type"] != "recurring":
             raise invalid(f"The price specified is set to `type=one_time`: {price['id']}", param="items[0][price]")
-        if not price["active"]:
+        if not price["active"] and price["id"] not in held:
             raise invalid(f"The price specified is inactive: {price['id']}.", param="items[0][price]")
     if len({price["currency"] for price in prices}) > 1:
         raise invalid("All prices on a subscription must have the same currency.", param="items")
@@ -219,8 +229,16 @@ def change(
     trial_end: int | None = None,
     metadata: dict[str, str] | None = None,
     discount_ids: list[str] | None = None,
+    planned_prices: Collection[str] = (),
 ) -> None:
-    """New items, a new anchor or the end of a trial. See Stripe, subscriptions: prorations and pending updates."""
+    """New items, a new anchor or the end of a trial. See Stripe, subscriptions: prorations and pending updates.
+
+    `planned_prices` were active when a schedule took them up.
+    """
+    if behavior == "pending_if_incomplete" and subscription["collection_method"] == "send_invoice":
+        raise invalid(
+            "`pending_if_incomplete` is for `collection_method=charge_automatically` only.", param="payment_behavior"
+        )
     planned = changing.plan(
         world,
         subscription,
@@ -231,7 +249,8 @@ def change(
         metadata=metadata,
         discount_ids=discount_ids,
     )
-    check_prices([world.store.named("price", item["price"], "items[0][price]") for item in items])
+    held = {item["price"] for item in subscription["items"]["data"]} | set(planned_prices)
+    check_prices([world.store.named("price", item["price"], "items[0][price]") for item in items], held=held)
     replace_pending(world, subscription)
     invoice = draft_of_change(world, subscription, planned, prorations=prorations)
     if invoice is None:
@@ -250,10 +269,10 @@ def change(
     if invoice["status"] == "paid":
         changing.apply(world, subscription, planned)
         return
-    subscription["_pending"] = {"invoice": invoice["id"], "change": planned}
+    subscription["_pending"] = {"invoice": invoice["id"], "change": planned, "is_told": False}
     subscription["pending_update"] = _shown_pending(world, subscription, planned)
-    problem = invoices.collect(world, invoice, invoices.method_for(world, invoice))
-    if problem is not None:
+    if invoices.collect(world, invoice, invoices.method_for(world, invoice)) is not None:
+        subscription["_pending"]["is_told"] = True
         standing.updated(world, subscription)
 
 
@@ -305,7 +324,7 @@ def replace_pending(world: World, subscription: Object) -> None:
     pending = subscription.get("_pending")
     if pending is not None:
         standing.drop_pending(subscription)
-        standing.void_quietly(world, world.store.get("invoice", pending["invoice"]))
+        standing.void(world, world.store.get("invoice", pending["invoice"]))
 
 
 def _shown_pending(world: World, subscription: Object, planned: Object) -> Object:
@@ -381,10 +400,12 @@ def resume(world: World, subscription: Object, *, is_reset: bool, prorations: st
 
 def credit_unused(world: World, subscription: Object, *, is_invoiced: bool) -> None:
     """Before it is cancelled now: the unused time of the period, for the next invoice or on one of its own."""
-    planned = changing.plan(world, subscription, wanted_items(subscription), is_reset=True, at=world.now)
-    planned |= {"items": [], "resets": False}
+    planned = changing.plan(world, subscription, wanted_items(subscription), is_reset=False, at=world.now)
     invoice = draft_of_change(
-        world, subscription, planned, prorations="always_invoice" if is_invoiced else "create_prorations"
+        world,
+        subscription,
+        planned | {"items": []},
+        prorations="always_invoice" if is_invoiced else "create_prorations",
     )
     if invoice is not None:
         invoices.finalize(world, invoice)

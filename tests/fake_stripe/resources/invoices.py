@@ -1,14 +1,16 @@
 """Invoices, their lines, and previews of what has not happened."""
 
-from tests.fake_stripe.billing import changing, discounts, invoices, renewal, schedules, subscriptions
+from tests.fake_stripe.billing import changing, discounts, invoices, methods, renewal, schedules, subscriptions
+from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.subscriptions import Terms
 from tests.fake_stripe.errors import invalid, missing
 from tests.fake_stripe.forms import Params, change_metadata
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
-from tests.fake_stripe.rendering import render
+from tests.fake_stripe.rendering import has_ended, render
 from tests.fake_stripe.resources import customers
-from tests.fake_stripe.resources.subscriptions import PRORATIONS, merged
+from tests.fake_stripe.resources.schedules import made, revise
+from tests.fake_stripe.resources.subscriptions import PRORATIONS, change_cancellation, merged
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
 
@@ -60,7 +62,10 @@ def update(world: World, params: Params, invoice: str) -> Object:
     found = world.store.get("invoice", invoice)
     _change(found, params)
     if "default_payment_method" in params:
-        found["default_payment_method"] = params.string("default_payment_method")
+        method = params.string("default_payment_method")
+        found["default_payment_method"] = (
+            methods.of_customer(world, found["customer"], method)["id"] if method else None
+        )
     advance = params.boolean("auto_advance")
     if advance is not None:
         found["auto_advance"] = advance
@@ -140,6 +145,7 @@ def void(world: World, params: Params, invoice: str) -> Object:
 def mark_uncollectible(world: World, params: Params, invoice: str) -> Object:
     found = world.store.get("invoice", invoice)
     invoices.mark_uncollectible(world, found)
+    set_delinquent(world, found["customer"], False)
     return found
 
 
@@ -147,60 +153,76 @@ def mark_uncollectible(world: World, params: Params, invoice: str) -> Object:
 def create_preview(world: World, params: Params) -> Object:
     """What would be billed: the change or the renewal is carried out, looked at, and undone."""
     customer, schedule = params.string("customer"), params.string("schedule")
-    details = params.nested("subscription_details")
+    details, schedule_details = params.nested("subscription_details"), params.nested("schedule_details")
     held = world.store.find("subscription", params.string("subscription"))
     if params.string("subscription") and held is None:
         raise missing("subscription", str(params.string("subscription")), param="subscription", status=400)
     wanted = discounts.read(world, params)
     params.without_effect("automatic_tax", "currency")
-    params.choice("preview_mode", "next")
-    if schedule is not None:
-        return _preview_schedule(world, schedule)
+    is_recurring = params.choice("preview_mode", "next", "recurring") == "recurring"
+    if schedule is not None or schedule_details is not None:
+        if held is not None or details is not None:
+            raise invalid("`schedule` cannot be used with `subscription`.", param="schedule")
+        return _preview_schedule(world, schedule, customer, schedule_details, is_recurring=is_recurring)
+    if details is None:
+        return renewal.upcoming(world, held or _next_to_renew(world, customer), is_recurring=is_recurring)
     if held is None:
         return _preview_new(world, customers.named(world, customer or "")["id"], details, wanted or [])
-    if details is None:
-        return renewal.upcoming(world, held)
-    return _preview_change(world, held, details, wanted)
+    return _preview_change(world, held, details, wanted, is_recurring=is_recurring)
 
 
-def _preview_change(world: World, subscription: Object, details: Params, wanted: list[Object] | None) -> Object:
+def _next_to_renew(world: World, customer: str | None) -> Object:
+    owner = customers.named(world, customer or "")["id"]
+    live = [one for one in world.store.where("subscription", customer=owner) if not has_ended(one)]
+    found = min(live, key=subscriptions.period_end, default=None)
+    if found is None:
+        raise renewal.no_upcoming(owner)
+    return found
+
+
+def _preview_change(
+    world: World, subscription: Object, details: Params, wanted: list[Object] | None, *, is_recurring: bool
+) -> Object:
     prorations = details.choice("proration_behavior", *PRORATIONS) or "create_prorations"
     is_reset = details.choice("billing_cycle_anchor", "now", "unchanged") == "now"
     at = details.integer("proration_date")
     trial_end = details.instant("trial_end", now=world.now)
     is_cancelled = details.boolean("cancel_now") is True
-    details.without_effect("cancel_at", "cancel_at_period_end", "start_date")
+    if has_ended(subscription):
+        raise renewal.no_upcoming(subscription["customer"])
     items = subscriptions.wanted_items(subscription)
     for entry in details.each("items") or []:
         items = merged(world, items, entry)
     with world.store.rehearsal():
+        subscriptions.replace_pending(world, subscription)
+        change_cancellation(world, subscription, details)
         ids = None
         if wanted is not None:
             ids = [discounts.redeem(world, each, customer=subscription["customer"]) for each in wanted]
+        planned = changing.plan(
+            world,
+            subscription,
+            items,
+            is_reset=is_reset,
+            at=world.now if at is None else at,
+            trial_end=trial_end,
+            discount_ids=ids,
+        )
         if is_cancelled:
-            planned = changing.plan(world, subscription, items, is_reset=True, at=at or world.now) | {"resets": False}
-            planned["items"] = []
+            planned |= {"items": [], "resets": False}
             prorations = "always_invoice"
-        else:
-            planned = changing.plan(
-                world,
-                subscription,
-                items,
-                is_reset=is_reset,
-                at=world.now if at is None else at,
-                trial_end=trial_end,
-                discount_ids=ids,
-            )
-        invoice = subscriptions.draft_of_change(world, subscription, planned, prorations=prorations)
+        invoice = None
+        if not is_recurring:
+            invoice = subscriptions.draft_of_change(world, subscription, planned, prorations=prorations)
         if invoice is not None:
             return renewal.as_preview(render(world.store, invoice), reason="subscription_update")
+        if is_cancelled:
+            raise renewal.no_upcoming(subscription["customer"])
         changing.apply(world, subscription, planned)
-        return renewal.upcoming(world, subscription)
+        return renewal.upcoming(world, subscription, is_recurring=is_recurring)
 
 
-def _preview_new(world: World, customer: str, details: Params | None, wanted: list[Object]) -> Object:
-    if details is None:
-        raise invalid("Nothing to preview: pass `subscription`, `schedule` or `subscription_details`.")
+def _preview_new(world: World, customer: str, details: Params, wanted: list[Object]) -> Object:
     items = [merged(world, [], entry)[0] for entry in details.each("items") or []]
     trial_end = details.instant("trial_end", now=world.now)
     details.without_effect("proration_behavior")
@@ -212,19 +234,36 @@ def _preview_new(world: World, customer: str, details: Params | None, wanted: li
             discounts=wanted,
             payment_behavior="default_incomplete",
         )
-        subscription = subscriptions.start(world, terms)
-        invoice = render(world.store, world.store.get("invoice", subscription["latest_invoice"]))
+        return _first_invoice(world, subscriptions.start(world, terms))
+
+
+def _preview_schedule(
+    world: World, id: str | None, customer: str | None, details: Params | None, *, is_recurring: bool
+) -> Object:
+    """The first invoice of a schedule that has not begun, else the next, with `details` as if they had been sent."""
+    with world.store.rehearsal():
+        if id is not None:
+            schedule = world.store.named("subscription_schedule", id, "schedule")
+            if details is not None:
+                revise(world, schedule, details)
+        else:
+            assert details is not None
+            schedule = made(world, details, customers.named(world, customer or "")["id"], start=world.now)
+        if schedule["status"] == "not_started":
+            with world.clock.at(max(world.now, schedule["phases"][0]["start_date"])):
+                schedules.begin(world, schedule)
+            return _first_invoice(world, world.store.get("subscription", schedule["subscription"]))
+        return renewal.upcoming(
+            world,
+            world.store.get("subscription", schedule["subscription"] or schedule["released_subscription"]),
+            is_recurring=is_recurring,
+        )
+
+
+def _first_invoice(world: World, subscription: Object) -> Object:
+    invoice = render(world.store, world.store.get("invoice", subscription["latest_invoice"]))
     never = {"number": None, "status": "draft", "hosted_invoice_url": None, "invoice_pdf": None, "effective_at": None}
     return renewal.as_preview(invoice, reason="subscription_create") | never
-
-
-def _preview_schedule(world: World, id: str) -> Object:
-    """The renewal after the current phase."""
-    schedule = world.store.named("subscription_schedule", id, "schedule")
-    with world.store.rehearsal(), world.clock.at(schedule["current_phase"]["end_date"]):
-        schedules.advance(world, schedule)
-        subscription = world.store.get("subscription", schedule["subscription"] or schedule["released_subscription"])
-        return renewal.upcoming(world, subscription)
 
 
 def _change(invoice: Object, params: Params) -> None:

@@ -122,6 +122,8 @@ def create_refund(world: World, params: Params) -> Object:
     intent, charge = params.string("payment_intent"), params.string("charge")
     if intent is not None:
         charge = world.store.named("payment_intent", intent, "payment_intent")["latest_charge"]
+        if charge is None:
+            raise invalid(f"This PaymentIntent ({intent}) does not have a successful charge to refund.")
     if charge is None:
         raise invalid("One of the following params should be provided: payment_intent or charge.")
     return disputes.refund(

@@ -14,23 +14,26 @@ from tests.fake_stripe.world import World
 @answers("POST", "/v1/subscription_schedules")
 def create(world: World, params: Params) -> Object:
     origin = params.string("from_subscription")
-    metadata = change_metadata({}, params.mapping("metadata"), is_cleared=False)
     if origin is not None:
-        for name in ("phases", "customer", "start_date", "end_behavior"):
-            if name in params:
-                raise invalid(f"`{name}` cannot be set when `from_subscription` is.", param=name)
-        subscription = world.store.named("subscription", origin, "from_subscription")
-        return schedules.from_subscription(world, subscription, metadata)
+        for name in params.form.keys() - {"from_subscription", "expand"}:
+            raise invalid(f"You cannot set `{name}` if `from_subscription` is set.", param=name)
+        return schedules.from_subscription(world, world.store.named("subscription", origin, "from_subscription"))
     customer = customers.named(world, params.needed("customer"))
-    end_behavior = params.choice("end_behavior", "release", "cancel") or "release"
     start = params.instant("start_date", now=world.now) or world.now
-    schedule = schedules.make(world, customer["id"], end_behavior=end_behavior, metadata=metadata)
-    schedule["phases"] = _phases(world, params, start=start)
-    world.store.add(schedule)
+    schedule = made(world, params, customer["id"], start=start)
+    schedule["metadata"] = change_metadata({}, params.mapping("metadata"), is_cleared=False)
     world.announce("subscription_schedule.created", schedule)
     if start <= world.now:
         schedules.begin(world, schedule)
     return schedule
+
+
+def made(world: World, params: Params, customer: str, *, start: int) -> Object:
+    """Of a request, or of what a preview is asked to suppose."""
+    end_behavior = params.choice("end_behavior", "release", "cancel") or "release"
+    schedule = schedules.make(world, customer, end_behavior=end_behavior)
+    schedule["phases"] = _phases(world, params, start=start)
+    return world.store.add(schedule)
 
 
 @answers("GET", "/v1/subscription_schedules")
@@ -50,12 +53,18 @@ def update(world: World, params: Params, schedule: str) -> Object:
     found = world.store.get("subscription_schedule", schedule)
     if found["status"] not in ("active", "not_started"):
         raise invalid(f"You cannot update a subscription schedule that is in the `{found['status']}` status.")
-    params.without_effect("proration_behavior")
-    found["end_behavior"] = params.choice("end_behavior", "release", "cancel") or found["end_behavior"]
     if "metadata" in params:
         found["metadata"] = change_metadata(
             found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
         )
+    revise(world, found, params)
+    world.announce("subscription_schedule.updated", found)
+    return found
+
+
+def revise(world: World, found: Object, params: Params) -> None:
+    params.without_effect("proration_behavior")
+    found["end_behavior"] = params.choice("end_behavior", "release", "cancel") or found["end_behavior"]
     if "phases" in params:
         current = found["current_phase"]
         phases = _phases(world, params, start=current["start_date"] if current else found["phases"][0]["start_date"])
@@ -69,15 +78,13 @@ def update(world: World, params: Params, schedule: str) -> Object:
                 "end_date": phases[0]["end_date"],
             }
         found["phases"] = phases
-    world.announce("subscription_schedule.updated", found)
-    return found
+    schedules.mirror_end(world, found)
 
 
 @answers("POST", "/v1/subscription_schedules/{schedule}/release")
 def release(world: World, params: Params, schedule: str) -> Object:
     found = world.store.get("subscription_schedule", schedule)
-    params.without_effect("preserve_cancel_date")
-    schedules.release(world, found)
+    schedules.release(world, found, keeps_cancel_date=params.boolean("preserve_cancel_date") is True)
     return found
 
 

@@ -14,7 +14,7 @@ from tests.fake_stripe.world import World
 
 BEHAVIORS = ("allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete")
 PRORATIONS = ("always_invoice", "create_prorations", "none")
-#: What a change that may have to wait for its payment can consist of.
+#: What a change that may have to wait for its payment can consist of; metadata since 2026-05-27.dahlia.
 PENDABLE = {
     "add_invoice_items",
     "billing_cycle_anchor",
@@ -22,7 +22,6 @@ PENDABLE = {
     "expand",
     "items",
     "metadata",
-    "off_session",
     "payment_behavior",
     "proration_behavior",
     "proration_date",
@@ -108,7 +107,7 @@ def update(world: World, params: Params, subscription: str) -> Object:
             )
     _refuse_under_schedule(found, params)
     _change_plainly(world, found, params)
-    _change_cancellation(world, found, params)
+    change_cancellation(world, found, params)
     _change_items(world, found, params, behavior)
     standing.updated(world, found)
     return found
@@ -248,7 +247,7 @@ def _pause_behavior(pause: Params) -> str:
     return behavior
 
 
-def _change_cancellation(world: World, subscription: Object, params: Params) -> None:
+def change_cancellation(world: World, subscription: Object, params: Params) -> None:
     at_end = params.boolean("cancel_at_period_end")
     end = subscriptions.period_end(subscription)
     if "cancel_at" in params:
@@ -274,9 +273,8 @@ def _change_items(world: World, subscription: Object, params: Params, behavior: 
     trial_end = params.instant("trial_end", now=world.now)
     metadata = None
     if "metadata" in params:
-        metadata = change_metadata(
-            subscription["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-        )
+        emptied = dict.fromkeys(subscription["metadata"], "") if params.is_cleared("metadata") else {}
+        metadata = emptied | (params.mapping("metadata") or {})
     wanted_discounts = discounts.read(world, params)
     items = subscriptions.wanted_items(subscription)
     for entry in given or []:
@@ -307,7 +305,7 @@ def _change_items(world: World, subscription: Object, params: Params, behavior: 
         )
         return
     if metadata is not None:
-        subscription["metadata"] = metadata
+        subscription["metadata"] = change_metadata(subscription["metadata"], metadata, is_cleared=False)
     if discount_ids is not None:
         subscription["discounts"] = discount_ids
 
