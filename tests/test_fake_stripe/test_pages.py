@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from tests.fake_stripe.running import StandIn
-from tests.test_fake_stripe.conftest import Shop, price_of
+from tests.test_fake_stripe.conftest import Shop, item_of, price_of
 
 CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123", "name": "Alice"}
 
@@ -161,7 +162,11 @@ def portal(shop: Shop, browser: Browser) -> str:
     features: Any = {
         "invoice_history": {"enabled": True},
         "payment_method_update": {"enabled": True},
-        "subscription_cancel": {"enabled": True, "mode": "at_period_end"},
+        "subscription_cancel": {
+            "enabled": True,
+            "mode": "at_period_end",
+            "cancellation_reason": {"enabled": True, "options": ["too_expensive", "other"]},
+        },
         "subscription_update": {
             "enabled": True,
             "default_allowed_updates": ["price"],
@@ -190,6 +195,80 @@ def test_the_portal_upgrades_at_once(shop: Shop, browser: Browser, portal: str) 
     page = browser.send(to=f"{portal}/plan", subscription=subscription.id, price=shop.pro)
     assert "Your plan is changed." in page
     assert price_of(shop.subscription(subscription.id)) == shop.pro
+
+
+def test_the_portal_says_what_a_change_costs_before_it_is_made(shop: Shop, browser: Browser, portal: str) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    item = item_of(subscription)
+    shop.stand_in.advance(seconds=(item.current_period_end - item.current_period_start) // 2)
+    asked = f"{portal}/change?subscription={subscription.id}&price="
+    page = browser.open(asked + shop.pro)
+    assert "Change to Pro" in page
+    assert "<strong>$39.50</strong>" in page
+    assert "-$9.50" in page
+    assert price_of(shop.subscription(subscription.id)) == shop.basic
+    assert len(shop.client.v1.invoices.list().data) == 1
+    confirmed = re.findall(r'name="(price|subscription)" value="([^"]+)"', page)
+    assert "Your plan is changed." in browser.send(to=f"{portal}/plan", **dict(confirmed))
+    assert shop.latest_invoice(subscription).amount_paid == 3950
+    page = browser.open(asked + shop.basic)
+    assert "<strong>$0.00</strong>" in page
+    end = datetime.fromtimestamp(item_of(shop.subscription(subscription.id)).current_period_end, UTC)
+    assert f"<dd>{end.day} {end:%B %Y}</dd>" in page
+    assert "This plan is not offered here." in browser.open(asked + shop.pro)
+
+
+def test_the_portal_asks_why_and_tells_when_before_it_cancels(shop: Shop, browser: Browser, portal: str) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    page = browser.open(f"{portal}/cancellation?subscription={subscription.id}")
+    assert "Until then you keep your plan" in page
+    assert "It is too expensive" in page
+    assert "Some features are missing" not in page
+    assert shop.subscription(subscription.id).cancel_at is None
+    page = browser.send(to=f"{portal}/cancel", subscription=subscription.id, reason="unused")
+    assert "This reason is not offered here." in page
+    page = browser.send(to=f"{portal}/cancel", subscription=subscription.id, reason="too_expensive")
+    assert "Change plan" not in page
+    details = shop.subscription(subscription.id).cancellation_details
+    assert details is not None
+    assert details.feedback == "too_expensive"
+
+
+@pytest.mark.parametrize(("behavior", "credit"), [("always_invoice", -950), ("none", 0)])
+def test_the_portal_cancels_at_once_where_it_is_configured_so(
+    shop: Shop, browser: Browser, behavior: Any, credit: int
+) -> None:
+    shop.card()
+    subscription = shop.subscribe()
+    item = item_of(subscription)
+    shop.stand_in.advance(seconds=(item.current_period_end - item.current_period_start) // 2)
+    feature: Any = {"enabled": True, "mode": "immediately", "proration_behavior": behavior}
+    configuration = shop.client.v1.billing_portal.configurations.create({"features": {"subscription_cancel": feature}})
+    session = shop.client.v1.billing_portal.sessions.create(
+        {"customer": shop.customer, "configuration": configuration.id}
+    )
+    path = urlsplit(session.url).path
+    assert "ends now" in browser.open(f"{path}/cancellation?subscription={subscription.id}")
+    browser.send(to=f"{path}/cancel", subscription=subscription.id)
+    assert shop.subscription(subscription.id).status == "canceled"
+    assert shop.client.v1.customers.retrieve(shop.customer).balance == credit
+
+
+@pytest.mark.parametrize(("behavior", "status"), [("end_trial", "active"), ("continue_trial", "trialing")])
+def test_the_portal_ends_a_trial_or_lets_it_go_on(
+    shop: Shop, browser: Browser, portal: str, behavior: Any, status: str
+) -> None:
+    shop.card()
+    subscription = shop.subscribe(trial_period_days=14)
+    configuration = shop.client.v1.billing_portal.configurations.list({"is_default": False}).data[0]
+    update: Any = {"enabled": True, "trial_update_behavior": behavior}
+    shop.client.v1.billing_portal.configurations.update(configuration.id, {"features": {"subscription_update": update}})
+    browser.open(portal)
+    browser.send(to=f"{portal}/plan", subscription=subscription.id, price=shop.pro)
+    changed = shop.subscription(subscription.id)
+    assert (changed.status, price_of(changed)) == (status, shop.pro)
 
 
 def test_the_portal_downgrades_at_the_periods_end_and_then_offers_no_change(

@@ -19,9 +19,36 @@ DONE = {
 }
 
 
+REASONS = {
+    "customer_service": "Customer service was less than expected",
+    "low_quality": "The quality was less than expected",
+    "missing_features": "Some features are missing",
+    "other": "Another reason",
+    "switched_service": "I am switching to another service",
+    "too_complex": "It is too hard to use",
+    "too_expensive": "It is too expensive",
+    "unused": "I don't use it enough",
+}
+
+
 def view(world: World, is_posted: bool, form: dict[str, str], id: str) -> Shown | Go:
     session = world.store.get("billing_portal.session", id)
     return _show(world, session, done=DONE.get(form.get("done", "")))
+
+
+def review(world: World, is_posted: bool, form: dict[str, str], id: str, what: str) -> Shown | Go:
+    """What a change of plan or a cancellation means, before it is confirmed."""
+    session = world.store.get("billing_portal.session", id)
+    configuration = world.store.get("billing_portal.configuration", session["configuration"])
+    try:
+        subscription = _subscription_of(world, session, form)
+        if what == "cancellation":
+            return _review_cancellation(session, configuration, subscription)
+        price = world.store.named("price", form.get("price"), "price")
+        planned = portal.outlook(world, configuration, subscription, price)
+    except StripeError as error:
+        return _show(world, world.store.get("billing_portal.session", id), problem=str(error))
+    return _review_plan(world, session, subscription, price, planned)
 
 
 def act(world: World, is_posted: bool, form: dict[str, str], id: str, what: str) -> Shown | Go:
@@ -54,11 +81,9 @@ def act(world: World, is_posted: bool, form: dict[str, str], id: str, what: str)
 
 def _change_subscription(world: World, session: Object, configuration: Object, what: str, form: dict[str, str]) -> str:
     """What was done, a key of DONE. Raises with a sentence for the customer."""
-    subscription = world.store.named("subscription", form.get("subscription"), "subscription")
-    if subscription["customer"] != session["customer"]:
-        raise StripeError(404, "There is no such subscription.")
+    subscription = _subscription_of(world, session, form)
     if what == "cancel":
-        portal.cancel(world, configuration, subscription)
+        portal.cancel(world, configuration, subscription, feedback=form.get("reason") or None)
     elif what == "resume":
         portal.resume(world, subscription)
     else:
@@ -75,6 +100,13 @@ def _change_subscription(world: World, session: Object, configuration: Object, w
         if subscription["schedule"] is not None:
             return "planned"
     return what
+
+
+def _subscription_of(world: World, session: Object, form: dict[str, str]) -> Object:
+    subscription = world.store.find("subscription", form.get("subscription"))
+    if subscription is None or subscription["customer"] != session["customer"]:
+        raise StripeError(404, "There is no such subscription.")
+    return subscription
 
 
 def _change_card(world: World, session: Object, configuration: Object, typed: CardForm) -> None:
@@ -151,6 +183,85 @@ def _subscription(world: World, session: Object, configuration: Object, subscrip
     )
 
 
+def _review_plan(world: World, session: Object, subscription: Object, price: Object, planned: portal.Outlook) -> Shown:
+    name, currency = product_name(world, price), price["currency"]
+    amount = f"{in_words(price['unit_amount'], currency)} / {price['recurring']['interval']}"
+    is_now = planned.at <= world.now
+    rows = join(
+        fill(
+            '<tr><th scope="row">{what}</th><td>{amount}</td></tr>',
+            what=line["description"],
+            amount=in_words(line["amount"], currency),
+        )
+        for line in planned.lines
+    )
+    facts = fill(
+        """<dl><dt>New plan</dt><dd>{name}, {amount}</dd><dt>From</dt><dd>{when}</dd>
+<dt>Due today</dt><dd><strong>{due}</strong></dd></dl>{lines}{later}""",
+        name=name,
+        amount=amount,
+        when="now" if is_now else day(planned.at),
+        due=in_words(planned.amount_due, currency),
+        lines=fill('<table><caption class="hint">How it is made up</caption><tbody>{rows}</tbody></table>', rows=rows)
+        if rows
+        else "",
+        later=""
+        if is_now
+        else fill('<p class="soft">Until {day} you keep the plan that you have.</p>', day=day(planned.at)),
+    )
+    verb = f"Pay {in_words(planned.amount_due, currency)} and change" if planned.amount_due else "Confirm the change"
+    hidden = fill('<input type="hidden" name="price" value="{price}">', price=price["id"])
+    return _review(session, subscription, f"Change to {name}", facts, "plan", hidden, verb)
+
+
+def _review_cancellation(session: Object, configuration: Object, subscription: Object) -> Shown:
+    feature = configuration["features"]["subscription_cancel"]
+    is_now = feature["mode"] == "immediately"
+    end = day(period_end(subscription))
+    sentence = (
+        "Your subscription ends now."
+        if is_now
+        else f"Your subscription ends on {end}. Until then you keep your plan, and nothing more is charged."
+    )
+    choices = join(
+        fill(
+            '<label class="choice"><input type="radio" name="reason" value="{reason}"><span>{text}</span></label>',
+            reason=reason,
+            text=REASONS.get(reason, reason),
+        )
+        for reason in feature["cancellation_reason"]["options"]
+    )
+    asked = fill("<fieldset><legend>Why? (optional)</legend>{choices}</fieldset>", choices=choices)
+    return _review(
+        session,
+        subscription,
+        "Cancel your subscription",
+        fill("<p>{sentence}</p>", sentence=sentence),
+        "cancel",
+        asked if feature["cancellation_reason"]["enabled"] else Html(""),
+        "Cancel now" if is_now else f"Cancel on {end}",
+    )
+
+
+def _review(
+    session: Object, subscription: Object, title: str, facts: Html, what: str, fields: Html, verb: str
+) -> Shown:
+    body = fill(
+        """<main class="sheet narrow"><div class="card"><h1>{title}</h1>{facts}
+<form method="post" action="/p/session/{session}/{what}">{fields}
+<input type="hidden" name="subscription" value="{id}"><button class="wide">{verb}</button></form>
+<p><a href="/p/session/{session}">← Leave it as it is</a></p></div></main>""",
+        title=title,
+        facts=facts,
+        session=session["id"],
+        what=what,
+        fields=fields,
+        id=subscription["id"],
+        verb=verb,
+    )
+    return Shown(200, frame(title, body), _reaches(session))
+
+
 def _plans(world: World, session: Object, configuration: Object, subscription: Object) -> Html:
     prices = portal.offered(world, configuration, subscription)
     if not prices:
@@ -170,7 +281,7 @@ def _plans(world: World, session: Object, configuration: Object, subscription: O
         for price in prices
     )
     return fill(
-        """<form method="post" action="/p/session/{session}/plan"><fieldset><legend>Change plan</legend>{choices}
+        """<form action="/p/session/{session}/change"><fieldset><legend>Change plan</legend>{choices}
 </fieldset><input type="hidden" name="subscription" value="{id}"><button>Change plan</button></form>""",
         session=session["id"],
         choices=choices,
@@ -182,17 +293,15 @@ def _ending(session: Object, configuration: Object, subscription: Object) -> Htm
     if subscription["schedule"] is not None:
         return Html("")
     if subscription["cancel_at"] is not None:
-        what, verb = "resume", "Keep my subscription"
+        form, verb = fill('method="post" action="/p/session/{id}/resume"', id=session["id"]), "Keep my subscription"
     elif configuration["features"]["subscription_cancel"]["enabled"]:
-        now = configuration["features"]["subscription_cancel"]["mode"] == "immediately"
-        what, verb = "cancel", "Cancel now" if now else "Cancel at the end of the period"
+        form, verb = fill('action="/p/session/{id}/cancellation"', id=session["id"]), "Cancel subscription"
     else:
         return Html("")
     return fill(
-        """<form method="post" action="/p/session/{session}/{what}">
+        """<form {form}>
 <input type="hidden" name="subscription" value="{id}"><button class="quiet">{verb}</button></form>""",
-        session=session["id"],
-        what=what,
+        form=form,
         id=subscription["id"],
         verb=verb,
     )

@@ -18,6 +18,7 @@ VIEWS: tuple[tuple[str, View], ...] = (
     (r"/c/pay/(cs_test_\w+)", checkout.view),
     (r"/c/pay/(cs_test_\w+)/authenticate", checkout.authenticate),
     (r"/p/session/(bps_\w+)", portal.view),
+    (r"/p/session/(bps_\w+)/(change|cancellation)", portal.review),
     (r"/p/session/(bps_\w+)/(plan|cancel|resume|card)", portal.act),
     (r"/i/(in_\w+)(?:/pdf)?", invoice.view),
     (r"/i/(in_\w+)/authenticate", invoice.authenticate),
