@@ -77,20 +77,24 @@ def mirrored(client: stripe.StripeClient, stand_in: StandIn) -> Account:
 
 @pytest.mark.django_db
 def test_every_page_opens_in_a_constant_number_of_statements(
-    desk: Client, alice: Person, stripe_client: stripe.StripeClient, stripe_stand_in: StandIn, statements: Statements
+    desk: Client,
+    alice: Person,
+    bob: Person,
+    stripe_client: stripe.StripeClient,
+    stripe_stand_in: StandIn,
+    statements: Statements,
 ) -> None:
     def count(model: type[StripeModel]) -> int:
         with statements() as seen:
             assert desk.get(listed(model)).status_code == 200
         return len(seen)
 
-    account = mirrored(stripe_client, stripe_stand_in)
-    mirror.attach(account.customer, alice.workspace)
+    mirror.attach(mirrored(stripe_client, stripe_stand_in).customer, alice.workspace)
     assert [model.__name__ for model in MODELS if not model.objects.exists()] == []
     before = {model: count(model) for model in MODELS}
     for model in MODELS:
         assert desk.get(shown(model.objects.all()[0])).status_code == 200
-    mirrored(stripe_client, stripe_stand_in)
+    mirror.attach(mirrored(stripe_client, stripe_stand_in).customer, bob.workspace)
     assert {model: count(model) for model in MODELS} == before
 
 
