@@ -308,6 +308,7 @@ def test_an_upgrade_that_is_not_paid_says_so_and_its_invoice_can_be_paid(
     assert browser.status == 422
     assert "Your plan stays as it is until invoice" in page
     invoice = shop.latest_invoice(subscription)
+    assert f'<a href="/i/{invoice.id}">A change of plan is waiting' in browser.open(portal)
     assert "Pay this invoice" in browser.open(f"/i/{invoice.id}")
     assert "Paid" in browser.send("pay", **CARD)
     assert price_of(shop.subscription(subscription.id)) == shop.pro

@@ -211,6 +211,10 @@ def _closed(session: Object) -> Shown:
         '<main class="sheet narrow"><div class="card"><h1>{title}</h1><p>{sentence}</p>{back}</div></main>',
         title="All done" if is_paid else "Too late",
         sentence=sentence,
-        back=fill('<p><a class="button" href="{url}">Continue</a></p>', url=back) if back else "",
+        back=fill(
+            '<p><a class="button" href="{url}">{verb}</a></p>', url=back, verb="Continue" if is_paid else "Go back"
+        )
+        if back
+        else "",
     )
     return Shown(200 if is_paid else 410, frame("Checkout", body), _reaches(session))

@@ -76,3 +76,9 @@ def day(instant: int) -> str:
     """19 November 2026."""
     at = datetime.fromtimestamp(instant, UTC)
     return f"{at.day} {at:%B %Y}"
+
+
+def short_day(instant: int) -> str:
+    """19 Nov 2026."""
+    at = datetime.fromtimestamp(instant, UTC)
+    return f"{at.day} {at:%b %Y}"

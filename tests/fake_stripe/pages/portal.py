@@ -6,7 +6,7 @@ from tests.fake_stripe.billing.subscriptions import period_end
 from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.pages.cardform import CardForm, help_html
-from tests.fake_stripe.pages.html import Html, alert, day, fill, frame, join
+from tests.fake_stripe.pages.html import Html, alert, day, fill, frame, join, short_day
 from tests.fake_stripe.pages.view import Go, Shown
 from tests.fake_stripe.world import World
 
@@ -160,11 +160,15 @@ def _subscription(world: World, session: Object, configuration: Object, subscrip
     price = portal.price_of(world, subscription)
     ends = subscription["cancel_at"]
     end = day(ends or period_end(subscription))
-    sentence = f"It ends on {end}." if ends else f"It renews on {end}."
+    sentence: str = f"It ends on {end}." if ends else f"It renews on {end}."
     if subscription["schedule"] is not None:
         sentence = f"A change of plan is waiting for {end}; this page cannot change it."
     elif subscription["pending_update"] is not None:
-        sentence = f"A change of plan is waiting for its payment. {sentence}"
+        sentence = fill(
+            '<a href="/i/{invoice}">A change of plan is waiting for its payment.</a> {sentence}',
+            invoice=subscription["latest_invoice"],
+            sentence=sentence,
+        )
     return fill(
         """<section class="card" aria-labelledby="plan-{id}">
 <h2 id="plan-{id}">{name} <span class="badge {status}">{status_text}</span></h2>
@@ -332,9 +336,9 @@ def _invoices(world: World, customer: Object) -> Html:
     found = [one for one in world.store.all("invoice") if one["customer"] == customer["id"] and one["number"]]
     rows = join(
         fill(
-            """<tr><td>{date}</td><td><a href="/i/{id}">{number}</a> <span class="badge {status}">{status}</span></td>
-<td>{amount}</td></tr>""",
-            date=day(one["created"]),
+            """<tr><td class="date">{date}</td>
+<td><a href="/i/{id}">{number}</a> <span class="badge {status}">{status}</span></td><td>{amount}</td></tr>""",
+            date=short_day(one["created"]),
             id=one["id"],
             number=one["number"],
             status=one["status"],
