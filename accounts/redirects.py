@@ -34,7 +34,8 @@ def check(url: str) -> str:
         raise NotAllowed("A full URL is needed, with its scheme and host.")
     if "@" in parts.netloc:
         raise NotAllowed("A URL with a user name is not allowed.")
-    if parts.scheme != "https" and not (settings.DEBUG and parts.scheme == "http" and parts.hostname in LOOPBACK):
+    # In production the settings take no http origin at all.
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise NotAllowed("Only https is allowed.")
     if origin not in {
         _origin(urlsplit(allowed)) for allowed in (settings.SITE_URL, *settings.ALLOWED_REDIRECT_ORIGINS)

@@ -205,6 +205,9 @@ if not RATE_LIMITS and not DEBUG:
     raise ImproperlyConfigured("RATE_LIMITS=off is refused in production.")
 TRUSTED_PROXIES = [ipaddress.ip_network(cidr, strict=False) for cidr in env.list("TRUSTED_PROXIES", default=[])]
 ALLOWED_REDIRECT_ORIGINS = env.list("ALLOWED_REDIRECT_ORIGINS", default=[])
+for origin in ALLOWED_REDIRECT_ORIGINS:
+    if not DEBUG and not origin.startswith("https://"):
+        raise ImproperlyConfigured(f"ALLOWED_REDIRECT_ORIGINS: {origin} must begin with https:// in production.")
 
 CORS_URLS_REGEX = r"^/api/(?!v1/billing/webhook)"
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])

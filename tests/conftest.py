@@ -17,9 +17,9 @@ from accounts import clock
 from accounts.models import Role, Workspace
 from billing.models import Plan
 from tests.people import Person, join, person
-from tests.stripe_stand_in import stripe_calls, stripe_client, stripe_stand_in, stripe_stand_in_process
+from tests.stripe_stand_in import shop, stripe_calls, stripe_client, stripe_stand_in, stripe_stand_in_process
 
-__all__ = ["stripe_calls", "stripe_client", "stripe_stand_in", "stripe_stand_in_process"]
+__all__ = ["shop", "stripe_calls", "stripe_client", "stripe_stand_in", "stripe_stand_in_process"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 import stripe
 from pytest_django import Settings as SettingsWrapper
 
+from billing import publishing
 from tests.fake_stripe import API_VERSION
 from tests.fake_stripe.running import API_KEY, StandIn, running
 
@@ -32,6 +33,13 @@ def stripe_stand_in(
     monkeypatch.setattr(stripe, "api_base", stand_in.url)
     yield stand_in
     assert stand_in.violations() == []
+
+
+@pytest.fixture
+def shop(db: None, stripe_stand_in: StandIn) -> StandIn:
+    """Stripe, with our plans published to it."""
+    publishing.reflect(publishing.publish())
+    return stripe_stand_in
 
 
 @pytest.fixture

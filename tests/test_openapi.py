@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts import links, tokens
 from accounts.models import Workspace
+from tests.billing.stripe.payer import Payer
 from tests.people import PASSWORD, Person
 
 DESCRIPTION = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
@@ -38,6 +39,15 @@ CHECKS = [
     response_schema_conformance,
 ]
 FOUND: list[Any] = [result.ok() for result in API.get_all_operations()]  # type: ignore[union-attr]
+AT_STRIPE = {
+    "create_checkout_session",
+    "create_portal_session",
+    "preview_change",
+    "change_plan",
+    "cancel",
+    "resume",
+    "list_invoices",
+}
 OPERATIONS = {operation.definition.raw["operationId"]: operation for operation in FOUND}
 
 
@@ -49,7 +59,9 @@ def unlimited(settings: SettingsWrapper) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_whatever_is_sent_is_answered_as_described(name: str, alice: Person) -> None:
+def test_whatever_is_sent_is_answered_as_described(name: str, alice: Person, request: pytest.FixtureRequest) -> None:
+    if name in AT_STRIPE:
+        request.getfixturevalue("shop")
     session_id = alice.post("/sessions", {"prompt": "Write a haiku"}).json()["id"]
 
     @hypothesis.given(case=OPERATIONS[name].as_strategy(), is_there=st.booleans())
@@ -76,10 +88,16 @@ def test_whatever_is_sent_is_answered_as_described(name: str, alice: Person) -> 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_sound_request_succeeds_as_described(name: str, bob: Person) -> None:
+def test_a_sound_request_succeeds_as_described(name: str, bob: Person, request: pytest.FixtureRequest) -> None:
     """So that the test above cannot pass by being refused everywhere."""
-    status, request = sound_request(name, bob)
-    answer = send_as(bob, name, **request)
+    if name in AT_STRIPE:
+        payer = Payer(bob, request.getfixturevalue("shop"), request.getfixturevalue("stripe_client"))
+        if name in ("change_plan", "cancel", "resume", "list_invoices"):
+            payer.buy("basic")
+        if name == "resume":
+            assert payer.post("cancel").status_code == 200
+    status, wanted = sound_request(name, bob)
+    answer = send_as(bob, name, **wanted)
     assert answer.status_code == status, answer.text
 
 
@@ -136,6 +154,13 @@ def sound_request(name: str, person: Person) -> tuple[int, dict[str, Any]]:
         "list_plans": (200, {}),
         "get_subscription": (200, {}),
         "activate_trial": (200, {}),
+        "create_checkout_session": (200, {"body": {"plan": "pro"}}),
+        "create_portal_session": (200, {"body": {"return_url": "http://localhost:3000/plan"}}),
+        "preview_change": (200, {"body": {"plan": "pro"}}),
+        "change_plan": (200, {"body": {"plan": "pro"}}),
+        "cancel": (200, {"body": {"reason": "Too dear"}}),
+        "resume": (200, {}),
+        "list_invoices": (200, {"query": {"limit": 1}}),
         "get_usage": (200, {"query": {"from": "2026-01-01", "to": "2026-02-01"}}),
         "list_ledger": (200, {"query": {"limit": 1}}),
         "list_sessions": (200, {"query": {"limit": 1}}),

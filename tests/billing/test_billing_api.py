@@ -49,14 +49,17 @@ def test_anybody_sees_the_plans_in_order(nobody: APIClient, db: None) -> None:
     assert answer.status_code == 200
     plans = answer.json()
     assert [shape["plan"] for shape in plans] == ["free", "trial", "basic", "pro", "enterprise"]
-    price = Price.objects.get(plan__slug=Plan.BASIC)
+    month, year = Price.objects.filter(plan__slug=Plan.BASIC)
     assert plans[2] == {
         "plan": "basic",
         "name": "AI-Manus BASIC",
         "description": "1,000 agent runs per month",
         "monthly_agent_runs_limit": 1000,
         "features": ["basic_agent", "email_support", "priority_processing"],
-        "prices": [{"id": str(price.pk), "interval": "month", "currency": "usd", "unit_amount": 1900}],
+        "prices": [
+            {"id": str(month.pk), "interval": "month", "currency": "usd", "unit_amount": 1900},
+            {"id": str(year.pk), "interval": "year", "currency": "usd", "unit_amount": 19000},
+        ],
     }
     assert (plans[0]["prices"], plans[4]["monthly_agent_runs_limit"]) == ([], None)
 

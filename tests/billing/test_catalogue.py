@@ -53,7 +53,12 @@ def test_the_plans_are_as_shipped() -> None:
         ("enterprise", "AI-Manus ENTERPRISE", "Unlimited agent runs, by agreement", None),
     ]
     prices = Price.objects.values_list("plan__slug", "unit_amount", "currency", "interval", "is_active")
-    assert list(prices) == [("basic", 1900, "usd", "month", True), ("pro", 4900, "usd", "month", True)]
+    assert list(prices) == [
+        ("basic", 1900, "usd", "month", True),
+        ("basic", 19000, "usd", "year", True),
+        ("pro", 4900, "usd", "month", True),
+        ("pro", 49000, "usd", "year", True),
+    ]
     others = Plan.objects.values_list("concurrency_limit", "storage_limit", "members_limit")
     assert set(others) == {(None, None, None)}
 
@@ -122,7 +127,7 @@ def test_a_plan_that_staff_made_is_none_of_its_business() -> None:
 
 
 def test_a_new_price_retires_the_old_one_which_somebody_may_be_paying(catalogue_says: Say) -> None:
-    old = Price.objects.get(plan__slug=Plan.BASIC)
+    old = Price.objects.get(plan__slug=Plan.BASIC, interval=Interval.MONTH)
     catalogue_says("basic", offers=(Offer(2100), Offer(21000, Interval.YEAR), Offer(1900, currency="eur")))
     assert sync() == ["5 plans in the catalogue, 1 written."]
     old.refresh_from_db()

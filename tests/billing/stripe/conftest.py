@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 import stripe
 
-from billing import publishing
 from tests.billing.stripe.payer import Payer
 from tests.fake_stripe.running import StandIn
 from tests.people import Person
-
-
-@pytest.fixture
-def shop(db: None, stripe_stand_in: StandIn) -> StandIn:
-    """Stripe, with the catalogue published to it."""
-    publishing.reflect(publishing.publish())
-    return stripe_stand_in
 
 
 @pytest.fixture
