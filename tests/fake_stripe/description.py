@@ -71,6 +71,8 @@ class DescriptionChecker(Checker):
             for path, operations in document["paths"].items()
         ]
         self._validator = cache(self._make_validator)
+        self._of_requests: dict[str, Validator] = {}
+        self._operation = cache(self._find_operation)
         self._validator_of = cache(self._make_validator_of)
 
     def check_request(self, method: str, path: str, form: Form) -> str | None:
@@ -136,7 +138,7 @@ class DescriptionChecker(Checker):
             place = _bracketed(list(error.instance_path))
             self.violations.append(f"{where}: {place}: {str(error.message)[:400]}")
 
-    def _operation(self, method: str, path: str) -> tuple[Route, Object] | None:
+    def _find_operation(self, method: str, path: str) -> tuple[Route, Object] | None:
         matching = [route for route in self.routes if route.pattern.fullmatch(path) and method.lower() in route.methods]
         # /v1/invoices/create_preview also matches /v1/invoices/{invoice}.
         best = min(matching, key=lambda route: route.path.count("{"), default=None)
@@ -149,7 +151,10 @@ class DescriptionChecker(Checker):
         )
 
     def _request_validator(self, method: str, route: Route, schema: Object) -> Validator:
-        return self._validator(f"{method} {route.path} request", json.dumps(_as_json_schema(schema, is_closed=True)))
+        name = f"{method} {route.path}"
+        if name not in self._of_requests:
+            self._of_requests[name] = self._make_validator(name, json.dumps(schema))
+        return self._of_requests[name]
 
     def _make_validator_of(self, name: str) -> Validator:
         return self._make_validator(name, json.dumps({"$ref": f"#/components/schemas/{name}"}))

@@ -129,6 +129,12 @@ class Params:
             raise invalid("Invalid object", param=self.name(name))
         return value
 
+    def metadata(self, kept: dict[str, str] | None = None) -> dict[str, str]:
+        """What was kept with what is given merged into it; an empty string takes all of it away."""
+        if self.is_cleared("metadata"):
+            return {}
+        return merge_metadata(kept or {}, self.mapping("metadata") or {})
+
     def nested(self, name: str) -> "Params | None":
         value = self.raw(name)
         if value is None or value == "":
@@ -164,9 +170,6 @@ class Params:
             raise unknown_parameter(name)
 
 
-def change_metadata(kept: dict[str, str], given: dict[str, str] | None, *, is_cleared: bool) -> dict[str, str]:
-    """Keys are added and replaced; an empty value takes one away, an empty string all of them."""
-    if is_cleared:
-        return {}
-    merged = kept | (given or {})
-    return {name: value for name, value in merged.items() if value != ""}
+def merge_metadata(kept: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+    """Keys are added and replaced; an empty value takes one away."""
+    return {name: value for name, value in (kept | given).items() if value != ""}

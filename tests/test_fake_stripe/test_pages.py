@@ -1,6 +1,7 @@
 """The pages, as a browser without scripts uses them: forms, redirects, and errors tied to their fields."""
 
 import re
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import unescape
@@ -21,6 +22,7 @@ class Browser:
     """Follows redirects inside the stand-in, and stops where they lead out."""
 
     stand_in: StandIn
+    client: httpx.Client
     page: httpx.Response | None = None
 
     def open(self, url: str) -> str:
@@ -37,13 +39,12 @@ class Browser:
     def _go(self, method: str, url: str, form: dict[str, str] | None = None) -> str:
         url = self.stand_in.url + url if url.startswith("/") else url
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        with httpx.Client() as client:
-            self.page = client.request(method, url, content=urlencode(form or {}), headers=headers)
-            while self.page.status_code == 303:
-                address = self.page.headers["Location"]
-                if not address.startswith("/"):
-                    return str(address)
-                self.page = client.get(self.stand_in.url + address)
+        self.page = self.client.request(method, url, content=urlencode(form or {}), headers=headers)
+        while self.page.status_code == 303:
+            address = self.page.headers["Location"]
+            if not address.startswith("/"):
+                return str(address)
+            self.page = self.client.get(self.stand_in.url + address)
         return unescape(self.page.text)
 
     @property
@@ -57,9 +58,15 @@ class Browser:
         return self.page.headers
 
 
+@pytest.fixture(scope="module")
+def http() -> Generator[httpx.Client, None, None]:
+    with httpx.Client() as client:
+        yield client
+
+
 @pytest.fixture
-def browser(stand_in: StandIn) -> Browser:
-    return Browser(stand_in)
+def browser(stand_in: StandIn, http: httpx.Client) -> Browser:
+    return Browser(stand_in, http)
 
 
 def error_of(page: str, field: str) -> str:

@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import discounts, lines, periods
 from tests.fake_stripe.errors import invalid
-from tests.fake_stripe.forms import change_metadata
+from tests.fake_stripe.forms import merge_metadata
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.world import World
 
@@ -122,7 +122,7 @@ def apply(world: World, subscription: Object, change: Object) -> None:
         if subscription["status"] in ("trialing", "active"):
             subscription["status"] = "active" if is_over else "trialing"
     if change["metadata"] is not None:
-        subscription["metadata"] = change_metadata(subscription["metadata"], change["metadata"], is_cleared=False)
+        subscription["metadata"] = merge_metadata(subscription["metadata"], change["metadata"])
     if change["discounts"] is not None:
         subscription["discounts"] = change["discounts"]
 

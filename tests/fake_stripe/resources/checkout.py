@@ -4,7 +4,7 @@ from tests.fake_stripe.billing import checkout, discounts
 from tests.fake_stripe.billing.periods import DAY, HOUR
 from tests.fake_stripe.billing.subscriptions import check_currency
 from tests.fake_stripe.errors import invalid, required
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.resources import customers
@@ -115,7 +115,7 @@ def create(world: World, params: Params) -> Object:
         },
         "livemode": False,
         "locale": params.string("locale"),
-        "metadata": change_metadata({}, params.mapping("metadata"), is_cleared=False),
+        "metadata": params.metadata(),
         "mode": mode,
         "origin_context": None,
         "payment_intent": None,
@@ -171,9 +171,7 @@ def retrieve(world: World, params: Params, session: str) -> Object:
 @answers("POST", "/v1/checkout/sessions/{session}")
 def update(world: World, params: Params, session: str) -> Object:
     found = world.store.get("checkout.session", session)
-    found["metadata"] = change_metadata(
-        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"])
     return found
 
 
@@ -241,7 +239,7 @@ def _subscription_data(world: World, params: Params, mode: str) -> Object:
         raise invalid("You can not pass `subscription_data` in `payment` mode.", param="subscription_data")
     data.without_effect("billing_mode", "proration_behavior")
     return {
-        "metadata": change_metadata({}, data.mapping("metadata"), is_cleared=False),
+        "metadata": data.metadata(),
         "description": data.string("description"),
         "trial_end": read_trial_end(world, data),
         "trial_settings": read_trial_settings(data),
@@ -253,7 +251,7 @@ def _intent_data(params: Params) -> Object:
     if data is None:
         return {}
     data.without_effect("setup_future_usage", "description", "receipt_email")
-    return {"metadata": change_metadata({}, data.mapping("metadata"), is_cleared=False)}
+    return {"metadata": data.metadata()}
 
 
 def _is_on(params: Params, name: str) -> bool:

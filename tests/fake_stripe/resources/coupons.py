@@ -4,7 +4,7 @@ import secrets
 
 from tests.fake_stripe.billing import discounts
 from tests.fake_stripe.errors import invalid, required
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.resources import customers
@@ -37,7 +37,7 @@ def create(world: World, params: Params) -> Object:
             "duration_in_months": months,
             "livemode": False,
             "max_redemptions": params.integer("max_redemptions"),
-            "metadata": change_metadata({}, params.mapping("metadata"), is_cleared=False),
+            "metadata": params.metadata(),
             "name": params.string("name"),
             "percent_off": float(percent) if percent else None,
             "redeem_by": params.integer("redeem_by"),
@@ -66,9 +66,7 @@ def update(world: World, params: Params, coupon: str) -> Object:
     found = world.store.get("coupon", coupon)
     if "name" in params:
         found["name"] = params.string("name")
-    found["metadata"] = change_metadata(
-        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"])
     world.announce("coupon.updated", found)
     return found
 
@@ -111,7 +109,7 @@ def create_code(world: World, params: Params) -> Object:
             "expires_at": params.integer("expires_at"),
             "livemode": False,
             "max_redemptions": params.integer("max_redemptions"),
-            "metadata": change_metadata({}, params.mapping("metadata"), is_cleared=False),
+            "metadata": params.metadata(),
             "promotion": {"coupon": coupon["id"], "type": "coupon"},
             "restrictions": {
                 "first_time_transaction": first is True,
@@ -143,8 +141,6 @@ def update_code(world: World, params: Params, code: str) -> Object:
     found = world.store.get("promotion_code", code)
     active = params.boolean("active")
     found["active"] = found["active"] if active is None else active
-    found["metadata"] = change_metadata(
-        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"])
     world.announce("promotion_code.updated", found)
     return found

@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import disputes, invoices
 from tests.fake_stripe.errors import invalid
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object, listing, new_id
 from tests.fake_stripe.routes import answers
@@ -64,7 +64,7 @@ def create(world: World, params: Params) -> Object:
             "lines": listing(rows, f"/v1/credit_notes/{id}/lines"),
             "livemode": False,
             "memo": params.string("memo"),
-            "metadata": change_metadata({}, params.mapping("metadata"), is_cleared=False),
+            "metadata": params.metadata(),
             "number": number,
             "out_of_band_amount": outside,
             "pdf": f"{world.settings.base_url}/i/{invoice['id']}/pdf",

@@ -4,7 +4,7 @@ from tests.fake_stripe.billing import methods, standing
 from tests.fake_stripe.billing.customers import new_customer
 from tests.fake_stripe.billing.methods import NO_ADDRESS
 from tests.fake_stripe.errors import invalid, missing
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.rendering import has_ended
@@ -147,9 +147,7 @@ def _change(world: World, customer: Object, params: Params) -> None:
     prefix = params.string("invoice_prefix")
     customer["invoice_prefix"] = prefix or customer["invoice_prefix"]
     params.without_effect("tax")
-    customer["metadata"] = change_metadata(
-        customer["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    customer["metadata"] = params.metadata(customer["metadata"])
     settings = params.nested("invoice_settings")
     if settings is not None:
         if "default_payment_method" in settings:

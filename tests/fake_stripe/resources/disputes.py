@@ -1,7 +1,7 @@
 """Disputes and early fraud warnings."""
 
 from tests.fake_stripe.billing import disputes
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.routes import answers
@@ -32,9 +32,7 @@ def update(world: World, params: Params, dispute: str) -> Object:
         if is_submitted:
             found["evidence_details"]["submission_count"] += 1
             found["status"] = "under_review"
-    found["metadata"] = change_metadata(
-        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"])
     world.announce("charge.dispute.updated", found)
     return found
 

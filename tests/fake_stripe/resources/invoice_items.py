@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import invoices, lines
 from tests.fake_stripe.errors import invalid
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
@@ -39,7 +39,7 @@ def create(world: World, params: Params) -> Object:
         price=price,
         subscription=params.string("subscription"),
         is_discountable=discountable is not False,
-        metadata=change_metadata({}, params.mapping("metadata"), is_cleared=False),
+        metadata=params.metadata(),
     )
     if invoice is not None:
         draft = world.store.named("invoice", invoice, "invoice")

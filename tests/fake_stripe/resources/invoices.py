@@ -4,7 +4,7 @@ from tests.fake_stripe.billing import changing, discounts, invoices, methods, re
 from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.subscriptions import Terms
 from tests.fake_stripe.errors import invalid, missing
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.rendering import has_ended, render
@@ -270,9 +270,7 @@ def _change(invoice: Object, params: Params) -> None:
     for name in ("description", "footer"):
         if name in params:
             invoice[name] = params.string(name)
-    invoice["metadata"] = change_metadata(
-        invoice["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    invoice["metadata"] = params.metadata(invoice["metadata"])
     due = params.integer("due_date")
     invoice["due_date"] = invoice["due_date"] if due is None else due
 

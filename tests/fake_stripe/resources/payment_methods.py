@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import cards, methods
 from tests.fake_stripe.errors import invalid
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
@@ -74,6 +74,4 @@ def _change(method: Object, params: Params) -> None:
         if address is not None:
             method["billing_details"]["address"] = {name: address.string(name) for name in methods.NO_ADDRESS}
     method["allow_redisplay"] = params.string("allow_redisplay") or method["allow_redisplay"]
-    method["metadata"] = change_metadata(
-        method["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    method["metadata"] = params.metadata(method["metadata"])

@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import disputes, methods, payments, subscriptions
 from tests.fake_stripe.errors import invalid
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
@@ -26,7 +26,7 @@ def create_intent(world: World, params: Params) -> Object:
         description=params.string("description"),
         invoice=None,
     )
-    intent["metadata"] = change_metadata({}, params.mapping("metadata"), is_cleared=False)
+    intent["metadata"] = params.metadata()
     if params.boolean("confirm"):
         _confirm(world, intent, method)
     return intent
@@ -48,9 +48,7 @@ def update_intent(world: World, params: Params, intent: str) -> Object:
     found = world.store.get("payment_intent", intent)
     if "description" in params:
         found["description"] = params.string("description")
-    found["metadata"] = change_metadata(
-        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"])
     return found
 
 
@@ -110,9 +108,7 @@ def update_charge(world: World, params: Params, charge: str) -> Object:
     found = world.store.get("charge", charge)
     if "description" in params:
         found["description"] = params.string("description")
-    found["metadata"] = change_metadata(
-        found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"])
     world.announce("charge.updated", found)
     return found
 
@@ -131,7 +127,7 @@ def create_refund(world: World, params: Params) -> Object:
         world.store.named("charge", charge, "charge"),
         params.integer("amount"),
         reason=params.choice("reason", "duplicate", "fraudulent", "requested_by_customer"),
-        metadata=change_metadata({}, params.mapping("metadata"), is_cleared=False),
+        metadata=params.metadata(),
     )
 
 
@@ -148,9 +144,7 @@ def retrieve_refund(world: World, params: Params, refund: str) -> Object:
 @answers("POST", "/v1/refunds/{refund}")
 def update_refund(world: World, params: Params, refund: str) -> Object:
     found = world.store.get("refund", refund)
-    found["metadata"] = change_metadata(
-        found["metadata"] or {}, params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    found["metadata"] = params.metadata(found["metadata"] or {})
     world.announce("refund.updated", found)
     return found
 

@@ -1,7 +1,7 @@
 """Portal sessions and the configurations that say what they allow."""
 
 from tests.fake_stripe.errors import invalid, required
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.resources import customers
@@ -127,9 +127,7 @@ def _change(world: World, made: Object, params: Params) -> None:
             made[name] = params.string(name)
     active = params.boolean("active")
     made["active"] = made["active"] if active is None else active
-    made["metadata"] = change_metadata(
-        made["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    made["metadata"] = params.metadata(made["metadata"])
     profile = params.nested("business_profile")
     for name in made["business_profile"]:
         if profile is not None and name in profile:

@@ -1,7 +1,7 @@
 """Products and prices."""
 
 from tests.fake_stripe.errors import StripeError, invalid
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.routes import answers
@@ -128,7 +128,7 @@ def update_price(world: World, params: Params, price: str) -> Object:
     if "nickname" in params:
         found["nickname"] = params.string("nickname")
     found["tax_behavior"] = params.string("tax_behavior") or found["tax_behavior"]
-    found["metadata"] = _metadata(found, params)
+    found["metadata"] = params.metadata(found["metadata"])
     if "lookup_key" in params:
         _give_key(world, found, params.string("lookup_key"), is_moved=params.boolean("transfer_lookup_key") is True)
     world.announce("price.updated", found)
@@ -167,7 +167,7 @@ def _new_price(world: World, params: Params, product: str) -> Object:
             "unit_amount_decimal": decimal or str(amount),
         }
     )
-    price["metadata"] = _metadata(price, params)
+    price["metadata"] = params.metadata(price["metadata"])
     key, is_moved = params.string("lookup_key"), params.boolean("transfer_lookup_key")
     if key is not None:
         _give_key(world, price, key, is_moved=is_moved is True)
@@ -218,8 +218,4 @@ def _change(world: World, product: Object, params: Params) -> None:
         product["marketing_features"] = [
             {"name": each.needed("name")} for each in params.each("marketing_features") or []
         ]
-    product["metadata"] = _metadata(product, params)
-
-
-def _metadata(kept: Object, params: Params) -> dict[str, str]:
-    return change_metadata(kept["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata"))
+    product["metadata"] = params.metadata(product["metadata"])

@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import periods, schedules
 from tests.fake_stripe.errors import invalid, missing, required
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
@@ -21,7 +21,7 @@ def create(world: World, params: Params) -> Object:
     customer = customers.named(world, params.needed("customer"))
     start = params.instant("start_date", now=world.now) or world.now
     schedule = made(world, params, customer["id"], start=start)
-    schedule["metadata"] = change_metadata({}, params.mapping("metadata"), is_cleared=False)
+    schedule["metadata"] = params.metadata()
     world.announce("subscription_schedule.created", schedule)
     if start <= world.now:
         schedules.begin(world, schedule)
@@ -54,9 +54,7 @@ def update(world: World, params: Params, schedule: str) -> Object:
     if found["status"] not in ("active", "not_started"):
         raise invalid(f"You cannot update a subscription schedule that is in the `{found['status']}` status.")
     if "metadata" in params:
-        found["metadata"] = change_metadata(
-            found["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-        )
+        found["metadata"] = params.metadata(found["metadata"])
     revise(world, found, params)
     world.announce("subscription_schedule.updated", found)
     return found
@@ -131,7 +129,7 @@ def _phases(world: World, params: Params, *, start: int) -> list[Object]:
                 end=end,
                 proration_behavior=entry.choice("proration_behavior", *PRORATIONS) or "create_prorations",
                 billing_cycle_anchor=entry.choice("billing_cycle_anchor", "automatic", "phase_start"),
-                metadata=change_metadata({}, entry.mapping("metadata"), is_cleared=False),
+                metadata=entry.metadata(),
                 description=entry.string("description"),
                 trial_end=entry.instant("trial_end", now=world.now),
             )
@@ -147,5 +145,5 @@ def _item(world: World, entry: Params) -> Object:
     return {
         "price": price,
         "quantity": 1 if quantity is None else quantity,
-        "metadata": change_metadata({}, entry.mapping("metadata"), is_cleared=False),
+        "metadata": entry.metadata(),
     }

@@ -4,7 +4,7 @@ from tests.fake_stripe.billing import discounts, methods, standing, subscription
 from tests.fake_stripe.billing.periods import DAY
 from tests.fake_stripe.billing.subscriptions import NO_TRIAL_SETTINGS, Terms
 from tests.fake_stripe.errors import invalid, missing, required
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params, merge_metadata
 from tests.fake_stripe.lists import matching, page
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.rendering import has_ended
@@ -54,7 +54,7 @@ def create(world: World, params: Params) -> Object:
         collection_method=params.choice("collection_method", "charge_automatically", "send_invoice")
         or "charge_automatically",
         days_until_due=params.integer("days_until_due"),
-        metadata=change_metadata({}, params.mapping("metadata"), is_cleared=False),
+        metadata=params.metadata(),
         description=params.string("description"),
         discounts=discounts.read(world, params) or [],
         payment_behavior=behavior,
@@ -305,7 +305,7 @@ def _change_items(world: World, subscription: Object, params: Params, behavior: 
         )
         return
     if metadata is not None:
-        subscription["metadata"] = change_metadata(subscription["metadata"], metadata, is_cleared=False)
+        subscription["metadata"] = merge_metadata(subscription["metadata"], metadata)
     if discount_ids is not None:
         subscription["discounts"] = discount_ids
 
@@ -329,9 +329,7 @@ def _override(world: World, item: Object, entry: Params) -> Object:
         item["price"] = world.store.named("price", price, entry.name("price"))["id"]
     quantity = entry.integer("quantity")
     item["quantity"] = item["quantity"] if quantity is None else quantity
-    item["metadata"] = change_metadata(
-        item["metadata"], entry.mapping("metadata"), is_cleared=entry.is_cleared("metadata")
-    )
+    item["metadata"] = entry.metadata(item["metadata"])
     return item
 
 
@@ -342,7 +340,7 @@ def _new_item(world: World, entry: Params) -> Object:
         "id": new_id("si", 14),
         "price": price["id"],
         "quantity": 1 if quantity is None else quantity,
-        "metadata": change_metadata({}, entry.mapping("metadata"), is_cleared=False),
+        "metadata": entry.metadata(),
     }
 
 

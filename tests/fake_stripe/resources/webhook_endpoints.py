@@ -1,7 +1,7 @@
 """Webhook endpoints."""
 
 from tests.fake_stripe import API_VERSION
-from tests.fake_stripe.forms import Params, change_metadata
+from tests.fake_stripe.forms import Params
 from tests.fake_stripe.lists import page
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.routes import answers
@@ -63,6 +63,4 @@ def _change(endpoint: Object, params: Params) -> None:
     disabled = params.boolean("disabled")
     if disabled is not None:
         endpoint["status"] = "disabled" if disabled else "enabled"
-    endpoint["metadata"] = change_metadata(
-        endpoint["metadata"], params.mapping("metadata"), is_cleared=params.is_cleared("metadata")
-    )
+    endpoint["metadata"] = params.metadata(endpoint["metadata"])
