@@ -68,6 +68,8 @@ MODELS: dict[str, type[StripeModel]] = {
         Session,
     )
 }
+# dj-stripe wants an owner of every row; a restricted key may not ask Stripe whose it is.
+UNKNOWN_ACCOUNT = "acct_unknown"
 # Written into `stripe_data` by dj-stripe where Stripe's object has no such key.
 ADDED = {"deleted", "default_payment_method", "period_start", "period_end"}
 
@@ -78,7 +80,7 @@ def prepare(objects: Iterable[stripe.StripeObject] = (), *, api_key: str) -> Non
     To be called outside transactions: the first time for a key it asks Stripe for the account too.
     """
     if not APIKey.objects.filter(secret=api_key, djstripe_owner_account__isnull=False).exists():
-        Account.get_or_retrieve_for_api_key(api_key)
+        learn_account(api_key)
     fetched: list[stripe.StripeObject] = []
     ahead = [plain(found) for found in objects]
     known = {(found["object"], found["id"]) for found in ahead}
@@ -116,6 +118,17 @@ def attach(customer_id: str, workspace: Workspace) -> None:
 def follow_no_features() -> None:
     """Whenever a product is stored dj-stripe asks Stripe for its features, which this service does not use."""
     Product._sync_product_features = lambda *_product, **_key: None
+
+
+def learn_account(api_key: str) -> None:
+    try:
+        Account.get_or_retrieve_for_api_key(api_key)
+    except stripe.PermissionError:
+        with transaction.atomic():
+            account, _ = Account.objects.get_or_create(id=UNKNOWN_ACCOUNT)
+            row, _ = APIKey.objects.get_or_create_by_api_key(api_key)
+            row.djstripe_owner_account = account
+            row.save()
 
 
 def plain(found: stripe.StripeObject) -> dict[str, Any]:

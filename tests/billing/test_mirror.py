@@ -12,7 +12,7 @@ from djstripe import models as djstripe
 from djstripe.models import Customer, Invoice, LineItem, PaymentMethod, Product, Subscription, SubscriptionSchedule
 
 from billing import mirror
-from tests.fake_stripe.running import API_KEY
+from tests.fake_stripe.running import API_KEY, StandIn
 from tests.people import Person
 
 type Calls = Callable[[], list[str]]
@@ -272,3 +272,16 @@ def test_what_is_named_and_gone_leaves_the_link_empty(account: Account) -> None:
     mirror.prepare(objects, api_key=API_KEY)
     mirror.store(objects, api_key=API_KEY)
     assert Customer.objects.get().id == account.customer
+
+
+def test_a_restricted_key_that_may_not_ask_for_its_account_mirrors_all_the_same(
+    account: Account, stripe_stand_in: StandIn, stripe_calls: Calls
+) -> None:
+    stripe_stand_in.control("POST", "faults", path="GET /v1/account$", status=403, times=9)
+    objects = account.fetch()
+    mirror.prepare(objects, api_key=API_KEY)
+    mirror.store(objects, api_key=API_KEY)
+    assert Subscription.objects.get().djstripe_owner_account.id == mirror.UNKNOWN_ACCOUNT
+    mirror.prepare(objects, api_key=API_KEY)
+    assert stripe_calls().count("GET /v1/account") == 1
+    assert API_KEY not in djstripe.APIKey.objects.get().secret
