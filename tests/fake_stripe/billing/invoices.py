@@ -1,11 +1,31 @@
 """An invoice's life: draft, open, and paid, void or uncollectible."""
 
+from typing import Any
+
 from tests.fake_stripe.billing import discounts, lines, methods, payments, standing
 from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.periods import DAY, HOUR
 from tests.fake_stripe.errors import StripeError, card_error, invalid
 from tests.fake_stripe.objects import Object, listing, new_id
 from tests.fake_stripe.world import World
+
+
+def draft_for(world: World, subscription: Object, *, reason: str, of_lines: list[Object], **more: Any) -> Object:
+    """On a subscription's terms, less its discounts and its customer's."""
+    customer = world.store.get("customer", subscription["customer"])
+    given = {"discount_ids": subscription["discounts"], "is_automatic": False} | more
+    given["discount_ids"] = [*given["discount_ids"], *([customer["discount"]] if customer["discount"] else [])]
+    return draft(
+        world,
+        customer=customer["id"],
+        currency=subscription["currency"],
+        reason=reason,
+        of_lines=of_lines,
+        subscription=subscription,
+        collection_method=subscription["collection_method"],
+        days_until_due=subscription["days_until_due"],
+        **given,
+    )
 
 
 def draft(
@@ -256,6 +276,12 @@ def collect(
     world.announce("invoice.payment_failed", invoice)
     world.announce("invoice.updated", invoice)
     return problem
+
+
+def collect_at_once(world: World, invoice: Object) -> StripeError | None:
+    """Finalize it, and where something is due, try the payment method that it has."""
+    finalize(world, invoice)
+    return collect(world, invoice, method_for(world, invoice)) if invoice["status"] == "open" else None
 
 
 def pay_out_of_band(world: World, invoice: Object) -> None:

@@ -4,7 +4,7 @@ from tests.fake_stripe.billing import changing, invoices, lines, periods, schedu
 from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.methods import default_for
 from tests.fake_stripe.billing.periods import HOUR
-from tests.fake_stripe.billing.subscriptions import of_customer, period_end
+from tests.fake_stripe.billing.subscriptions import period_end
 from tests.fake_stripe.errors import StripeError
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.rendering import has_ended, render
@@ -46,21 +46,15 @@ def draft_next(world: World, subscription: Object, *, takes_waiting: bool = True
             "_billed": changing.net_of(world, subscription["discounts"], amount),
         }
         of_lines.append(lines.of_item(world, subscription, item, start=now, end=end, amount=amount))
-    customer = world.store.get("customer", subscription["customer"])
     paused = subscription["pause_collection"]
     is_automatic = subscription["status"] != "unpaid" and not (paused and paused["behavior"] == "keep_as_draft")
-    return invoices.draft(
+    return invoices.draft_for(
         world,
-        customer=customer["id"],
-        currency=subscription["currency"],
+        subscription,
         reason="subscription_cycle",
         of_lines=of_lines,
-        subscription=subscription,
         start=before,
         end=now,
-        collection_method=subscription["collection_method"],
-        days_until_due=subscription["days_until_due"],
-        discount_ids=[*subscription["discounts"], *of_customer(customer)],
         takes_waiting=takes_waiting,
         is_automatic=is_automatic,
     )

@@ -137,16 +137,11 @@ def start(world: World, terms: Terms) -> Object:
     if is_trial and terms.trial_end and terms.trial_end - now <= TRIAL_ENDS_SOON:
         subscription["_is_warned"] = True
         world.announce("customer.subscription.trial_will_end", subscription)
-    invoice = invoices.draft(
+    invoice = invoices.draft_for(
         world,
-        customer=customer["id"],
-        currency=currency,
+        subscription,
         reason="subscription_create",
         of_lines=of_lines,
-        subscription=subscription,
-        collection_method=terms.collection_method,
-        days_until_due=terms.days_until_due,
-        discount_ids=[*subscription["discounts"], *of_customer(customer)],
         is_automatic=is_sent and not is_trial,
     )
     if not invoice["auto_advance"]:
@@ -185,11 +180,6 @@ def _collect_first(world: World, subscription: Object, invoice: Object, terms: T
     problem = invoices.collect(world, invoice, method, is_authenticated=terms.is_authenticated)
     if problem is not None and terms.payment_behavior == "error_if_incomplete":
         raise problem
-
-
-def of_customer(customer: Object) -> list[str]:
-    """A customer's own discount is taken off every invoice."""
-    return [customer["discount"]] if customer.get("discount") else []
 
 
 def check_prices(prices: list[Object], *, held: Collection[str] = ()) -> None:
@@ -300,19 +290,9 @@ def draft_of_change(world: World, subscription: Object, planned: Object, *, pror
     of_lines += changing.period_lines(world, subscription, planned)
     if not of_lines:
         return None
-    customer = world.store.get("customer", subscription["customer"])
     applied = subscription["discounts"] if planned["discounts"] is None else planned["discounts"]
-    invoice = invoices.draft(
-        world,
-        customer=customer["id"],
-        currency=subscription["currency"],
-        reason="subscription_update",
-        of_lines=of_lines,
-        subscription=subscription,
-        collection_method=subscription["collection_method"],
-        days_until_due=subscription["days_until_due"],
-        discount_ids=[*applied, *of_customer(customer)],
-        is_automatic=False,
+    invoice = invoices.draft_for(
+        world, subscription, reason="subscription_update", of_lines=of_lines, discount_ids=applied
     )
     invoice["auto_advance"] = subscription["collection_method"] == "charge_automatically"
     invoice["parent"]["subscription_details"]["subscription_proration_date"] = planned["at"]
@@ -382,20 +362,9 @@ def resume(world: World, subscription: Object, *, is_reset: bool, prorations: st
             amount = 0
         item["_billed"] = changing.net_of(world, subscription["discounts"], amount)
         of_lines.append(lines.of_item(world, subscription, item, start=now, end=end, amount=amount))
-    invoice = invoices.draft(
-        world,
-        customer=subscription["customer"],
-        currency=subscription["currency"],
-        reason="subscription_update",
-        of_lines=of_lines,
-        subscription=subscription,
-        discount_ids=subscription["discounts"],
-        is_automatic=False,
-    )
+    invoice = invoices.draft_for(world, subscription, reason="subscription_update", of_lines=of_lines)
     subscription["_resuming"] = invoice["id"]
-    invoices.finalize(world, invoice)
-    if invoice["status"] == "open":
-        invoices.collect(world, invoice, invoices.method_for(world, invoice))
+    invoices.collect_at_once(world, invoice)
 
 
 def credit_unused(world: World, subscription: Object, *, is_invoiced: bool) -> None:
@@ -408,9 +377,7 @@ def credit_unused(world: World, subscription: Object, *, is_invoiced: bool) -> N
         prorations="always_invoice" if is_invoiced else "create_prorations",
     )
     if invoice is not None:
-        invoices.finalize(world, invoice)
-        if invoice["status"] == "open":
-            invoices.collect(world, invoice, invoices.method_for(world, invoice))
+        invoices.collect_at_once(world, invoice)
 
 
 def schedule_cancellation(world: World, subscription: Object, at: int | None, *, at_period_end: bool) -> None:
