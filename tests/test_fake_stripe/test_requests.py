@@ -214,6 +214,20 @@ def test_expand_fills_in_what_it_names_and_refuses_what_is_no_object(shop: Shop)
         )
 
 
+def test_invoices_are_found_by_what_they_are_of(shop: Shop) -> None:
+    shop.card()
+    first, second = shop.subscribe(), shop.subscribe(shop.pro)
+    shop.stand_in.advance(days=1)
+    params: Any = {"customer": shop.customer, "subscription": second.id, "status": "paid", "expand": ["data.payments"]}
+    (found,) = shop.client.v1.invoices.list(params).data
+    assert found.id == second.latest_invoice
+    assert found.payments is not None
+    assert str(found.payments.data[0].payment.payment_intent).startswith("pi_")
+    later: Any = {"created": {"gt": first.created + 100}}
+    assert shop.client.v1.invoices.list(later).data == []
+    assert [each.id for each in shop.client.v1.invoices.list({"subscription": first.id}).data] == [first.latest_invoice]
+
+
 def test_metadata_is_merged_and_emptied_key_by_key(client: stripe.StripeClient) -> None:
     made = client.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
     changed = client.v1.customers.update(made.id, {"metadata": {"b": "", "c": "3"}})

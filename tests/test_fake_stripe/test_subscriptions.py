@@ -258,6 +258,20 @@ def test_a_trial_without_a_card_pauses_and_is_resumed(shop: Shop) -> None:
     assert {"customer.subscription.paused", "customer.subscription.resumed"} <= set(types)
 
 
+def test_a_resumption_that_is_not_paid_in_time_leaves_it_paused(shop: Shop) -> None:
+    subscription = shop.subscribe(
+        trial_period_days=14, trial_settings={"end_behavior": {"missing_payment_method": "pause"}}
+    )
+    shop.stand_in.advance(days=15)
+    shop.card("pm_card_chargeCustomerFail")
+    assert shop.client.v1.subscriptions.resume(subscription.id).status == "paused"
+    assert shop.latest_invoice(subscription).status == "open"
+    shop.stand_in.advance(hours=23, seconds=5)
+    assert shop.latest_invoice(subscription).status == "void"
+    shop.card()
+    assert shop.client.v1.subscriptions.resume(subscription.id).status == "active"
+
+
 def test_a_trial_without_a_card_can_end_it(shop: Shop) -> None:
     subscription = shop.subscribe(
         trial_period_days=14, trial_settings={"end_behavior": {"missing_payment_method": "cancel"}}

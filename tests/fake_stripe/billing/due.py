@@ -116,6 +116,8 @@ def _of_subscription(subscription: Object) -> Iterator[Due]:
     if paused is not None and paused["resumes_at"] is not None:
         yield due(paused["resumes_at"], 0, _resume_collection)
     if status == "paused":
+        if subscription.get("_resumes_until"):
+            yield due(subscription["_resumes_until"], 0, standing.expire_resumption)
         return
     end = period_end(subscription)
     yield due(end, 3, renewal.renew)

@@ -33,7 +33,7 @@ def paid(world: World, invoice: Object) -> None:
     elif subscription["status"] == "incomplete":
         subscription["status"] = "trialing" if subscription["trial_end"] else "active"
     elif subscription["status"] == "paused" and subscription.get("_resuming") == invoice["id"]:
-        subscription["status"] = "active"
+        subscription |= {"status": "active", "_resumes_until": None}
         updated(world, subscription)
         world.announce("customer.subscription.resumed", subscription)
         return
@@ -134,6 +134,12 @@ def expire_pending(world: World, subscription: Object) -> None:
         void(world, invoice)
     world.announce("customer.subscription.pending_update_expired", subscription)
     updated(world, subscription)
+
+
+def expire_resumption(world: World, subscription: Object) -> None:
+    """Not paid in time: it stays paused."""
+    subscription["_resumes_until"] = None
+    void(world, world.store.get("invoice", subscription["_resuming"]))
 
 
 def drop_pending(subscription: Object) -> None:

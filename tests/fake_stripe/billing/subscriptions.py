@@ -363,7 +363,7 @@ def resume(world: World, subscription: Object, *, is_reset: bool, prorations: st
         item["_billed"] = changing.net_of(world, subscription["discounts"], amount)
         of_lines.append(lines.of_item(world, subscription, item, start=now, end=end, amount=amount))
     invoice = invoices.draft_for(world, subscription, reason="subscription_update", of_lines=of_lines)
-    subscription["_resuming"] = invoice["id"]
+    subscription |= {"_resuming": invoice["id"], "_resumes_until": now + standing.PAYABLE_SECONDS}
     invoices.collect_at_once(world, invoice)
 
 
