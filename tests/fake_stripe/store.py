@@ -28,6 +28,8 @@ class Store:
         self._written: dict[str, str] = {}
         #: In the order of the first touch, so that the journal has new objects in the order in which they were made.
         self._touched: dict[str, None] = {}
+        #: Ids of what was committed since somebody looked.
+        self.changed: set[str] = set()
         self._is_open = False
         self._journal: TextIO | None = None
         self._load()
@@ -137,6 +139,7 @@ class Store:
         self._kinds.clear()
         self._kind_of.clear()
         self._written.clear()
+        self.changed.clear()
         self._compact()
 
     def _commit(self) -> None:
@@ -152,6 +155,7 @@ class Store:
             else:
                 self._written[id] = text
         if changes:
+            self.changed.update(changes)
             assert self._journal is not None
             self._journal.write(json.dumps(changes, separators=(",", ":")) + "\n")
             self._journal.flush()

@@ -45,7 +45,6 @@ class World:
         self.clock = Clock(settings.state / "clock-offset")
         self.store = Store(settings.state / "state.jsonl")
         self.request: Object | None = None
-        self._is_quiet = False
         self.prepare()
 
     @property
@@ -59,6 +58,9 @@ class World:
 
     def prepare(self) -> None:
         """What is there from the start: options, and the endpoint that the command line names."""
+        self.forgets_at = 0
+        #: Nothing falls due earlier, but for what has changed since it was set.
+        self.nothing_before = 0
         url, secret = self.settings.webhook_url, self.settings.webhook_secret
         with self.lock, self.store.transaction():
             if self.store.find(SETTINGS, SETTINGS) is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.fake_stripe.billing import disputes, renewal, schedules, standing
-from tests.fake_stripe.billing.periods import DAY
+from tests.fake_stripe.billing.periods import DAY, HOUR
 from tests.fake_stripe.billing.subscriptions import TRIAL_ENDS_SOON, period_end
 from tests.fake_stripe.idempotency import KEPT_SECONDS
 from tests.fake_stripe.objects import Object
@@ -15,6 +15,7 @@ UPCOMING_BEFORE = 7 * DAY
 #: How long events are kept.
 EVENTS_KEPT = 30 * DAY
 PUT_ASIDE = "_put_aside"
+FAR = 1 << 62
 
 
 @dataclass(order=True)
@@ -42,7 +43,14 @@ def advance(world: World, seconds: int) -> None:
 def catch_up(world: World) -> None:
     """One after another. What fails is told as a violation and put aside, so that what follows is not kept waiting."""
     until = world.now
-    while (following := _next(world, until)) is not None:
+    _look_at_changes(world)
+    while world.nothing_before <= until:
+        coming = (one for one in _coming(world) if world.store.kind_of(one.name) is None)
+        following = min(coming, default=None)
+        world.store.changed.clear()
+        world.nothing_before = FAR if following is None else following.at
+        if following is None or following.at > until:
+            break
         try:
             with world.clock.at(following.at), world.store.transaction():
                 following.act(world, world.store.get(following.kind, following.id))
@@ -53,13 +61,21 @@ def catch_up(world: World) -> None:
     _forget(world)
 
 
-def _next(world: World, until: int) -> Due | None:
-    coming = (one for one in _coming(world) if one.at <= until and world.store.kind_of(one.name) is None)
-    return min(coming, default=None)
+def _look_at_changes(world: World) -> None:
+    """When something falls due depends on that object alone, so most requests need not look at all of them."""
+    for id in world.store.changed:
+        kind = world.store.kind_of(id)
+        if kind in OF_KINDS:
+            coming = OF_KINDS[kind](world.store.get(kind, id))
+            world.nothing_before = min([world.nothing_before, *(one.at for one in coming)])
+    world.store.changed.clear()
 
 
 def _forget(world: World) -> None:
-    """Old events, unless one is still to be delivered, with their deliveries; and the keys of yesterday."""
+    """Each hour: old events, unless one is still to be delivered, with their deliveries; and the keys of yesterday."""
+    if world.now < world.forgets_at:
+        return
+    world.forgets_at = world.now + HOUR
     waiting = {one["event"] for one in world.store.all("_delivery") if one["state"] in ("pending", "held")}
     oldest = world.now - EVENTS_KEPT
     old = {one["id"] for one in world.store.all("event") if one["created"] < oldest and one["id"] not in waiting}
@@ -74,28 +90,33 @@ def _forget(world: World) -> None:
 
 
 def _coming(world: World) -> Iterator[Due]:
-    for subscription in world.store.all("subscription"):
-        yield from _of_subscription(subscription)
-    for schedule in world.store.all("subscription_schedule"):
-        if schedule["status"] == "active":
-            end = schedule["current_phase"]["end_date"]
-            yield Due(end, 2, "subscription_schedule", schedule["id"], schedules.advance)
-        elif schedule["status"] == "not_started":
-            start = schedule["phases"][0]["start_date"]
-            yield Due(start, 2, "subscription_schedule", schedule["id"], schedules.begin)
-    for invoice in world.store.all("invoice"):
-        yield from _of_invoice(invoice)
-    for session in world.store.all("checkout.session"):
-        if session["status"] == "open":
-            yield Due(session["expires_at"], 0, "checkout.session", session["id"], _expire_session)
-    for charge in world.store.all("charge"):
-        if charge["_dispute_at"] is not None:
-            yield Due(charge["_dispute_at"], 4, "charge", charge["id"], _dispute)
-        if charge["_warn_at"] is not None:
-            yield Due(charge["_warn_at"], 4, "charge", charge["id"], _warn)
-    for refund in world.store.all("refund"):
-        if refund["_settles_at"] is not None:
-            yield Due(refund["_settles_at"], 4, "refund", refund["id"], disputes.settle_refund)
+    for kind, of in OF_KINDS.items():
+        for obj in world.store.all(kind):
+            yield from of(obj)
+
+
+def _of_schedule(schedule: Object) -> Iterator[Due]:
+    if schedule["status"] == "active":
+        yield Due(schedule["current_phase"]["end_date"], 2, "subscription_schedule", schedule["id"], schedules.advance)
+    elif schedule["status"] == "not_started":
+        yield Due(schedule["phases"][0]["start_date"], 2, "subscription_schedule", schedule["id"], schedules.begin)
+
+
+def _of_session(session: Object) -> Iterator[Due]:
+    if session["status"] == "open":
+        yield Due(session["expires_at"], 0, "checkout.session", session["id"], _expire_session)
+
+
+def _of_charge(charge: Object) -> Iterator[Due]:
+    if charge["_dispute_at"] is not None:
+        yield Due(charge["_dispute_at"], 4, "charge", charge["id"], _dispute)
+    if charge["_warn_at"] is not None:
+        yield Due(charge["_warn_at"], 4, "charge", charge["id"], _warn)
+
+
+def _of_refund(refund: Object) -> Iterator[Due]:
+    if refund["_settles_at"] is not None:
+        yield Due(refund["_settles_at"], 4, "refund", refund["id"], disputes.settle_refund)
 
 
 def _of_subscription(subscription: Object) -> Iterator[Due]:
@@ -166,3 +187,13 @@ def _warn(world: World, charge: Object) -> None:
 def _expire_session(world: World, session: Object) -> None:
     session |= {"status": "expired", "url": None}
     world.announce("checkout.session.expired", session)
+
+
+OF_KINDS: dict[str, Callable[[Object], Iterator[Due]]] = {
+    "subscription": _of_subscription,
+    "subscription_schedule": _of_schedule,
+    "invoice": _of_invoice,
+    "checkout.session": _of_session,
+    "charge": _of_charge,
+    "refund": _of_refund,
+}
