@@ -261,6 +261,7 @@ def test_the_portal_cancels_at_once_where_it_is_configured_so(
     browser.send(to=f"{path}/cancel", subscription=subscription.id)
     assert shop.subscription(subscription.id).status == "canceled"
     assert shop.client.v1.customers.retrieve(shop.customer).balance == credit
+    assert shop.client.v1.invoice_items.list({"pending": True}).data == []
 
 
 @pytest.mark.parametrize(("behavior", "status"), [("end_trial", "active"), ("continue_trial", "trialing")])
