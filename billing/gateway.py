@@ -153,7 +153,7 @@ def customer_made_by(operation: StripeOperation) -> stripe.Customer | None:
     return next((one for one in listed.data if operation_of(one) == str(operation.pk)), None)
 
 
-def operation_of(made: stripe.Customer | stripe.checkout.Session) -> str:
+def operation_of(made: stripe.Customer | stripe.checkout.Session | stripe.Refund) -> str:
     """The id of the operation that made it; empty where none of ours did."""
     return str((made.to_dict()["metadata"] or {}).get("operation_id", ""))
 

@@ -19,7 +19,13 @@ BILLING_QUEUE = "billing"
 UNTIL_STRIPE_ANSWERS = RetryStrategy(
     max_attempts=11,
     exponential_wait=3,
-    retry_exceptions=[gateway.StripeUnavailable, OperationalError, InterfaceError],
+    retry_exceptions=[
+        gateway.StripeUnavailable,
+        lifecycle.NotShownYet,
+        lifecycle.Busy,
+        OperationalError,
+        InterfaceError,
+    ],
 )
 
 

@@ -15,6 +15,9 @@ KNOWN: Final = LIVE | ENDED
 # Live ones for which something is, was or will be paid: two of these are one too many.
 CHARGED: Final = LIVE - {"incomplete"}
 
+# A second purchase that is older than this was not made by accident: staff decide.
+JUST_NOW: Final = timedelta(days=1)
+
 # While something is not settled, Stripe is asked so often though nothing rings.
 UNSETTLED_AGAIN: Final = timedelta(hours=1)
 
@@ -133,6 +136,10 @@ class Snapshot:
     @property
     def charged(self) -> list[Held]:
         return [held for held in self.subscriptions if held.status in CHARGED]
+
+    def bought_twice(self, now: datetime) -> list[Held]:
+        """Beside the one that counts, on a price of ours and bought just now: ours to end and to give back."""
+        return [held for held in self.charged[1:] if held.price is not None and now - held.created < JUST_NOW]
 
     @property
     def incomplete(self) -> list[Held]:

@@ -122,8 +122,8 @@ def _write(
         subscription.change(cause=cause, now=now, actor=actor, **changed)
     Subscription.objects.filter(pk=subscription.pk).update(synced_at=now, sync_due_at=snapshot.due_at(now))
     _keep_buckets(subscription, now=now)
-    _tell(subscription, snapshot)
-    if len(snapshot.charged) > 1:
+    _tell(subscription, snapshot, now)
+    if snapshot.bought_twice(now):
         from billing.jobs import mend_double_purchase  # which imports this module
 
         mend_double_purchase.defer(workspace_id=str(subscription.workspace_id))
@@ -154,7 +154,15 @@ def _keep_buckets(subscription: Subscription, *, now: datetime) -> None:
         UsagePeriod.objects.filter(pk=quota.bucket.id).exclude(ends_at=held.period.end).update(ends_at=held.period.end)
 
 
-def _tell(subscription: Subscription, snapshot: Snapshot) -> None:
+def _tell(subscription: Subscription, snapshot: Snapshot, now: datetime) -> None:
+    mendable = [held.id for held in snapshot.bought_twice(now)]
+    for held in snapshot.charged[1:]:
+        if held.id not in mendable:
+            log.error(
+                "Workspace %s has a second live subscription, %s, which is not ours to end: staff must look.",
+                subscription.workspace_id,
+                held.id,
+            )
     for price in snapshot.unknown_prices():
         log.error(
             "Workspace %s pays by %s, which is no price of ours: its plan stays as it was.",

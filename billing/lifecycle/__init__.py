@@ -2,9 +2,11 @@
 
 from billing.lifecycle.changes import Preview, cancel, change_plan, preview_change, resume
 from billing.lifecycle.checkout import Checkout, Portal, Return, open_portal, returned, start_checkout
+from billing.lifecycle.collection import pause_collection, refund, resume_collection
 from billing.lifecycle.comps import comp
 from billing.lifecycle.customers import ensure_customer
-from billing.lifecycle.mending import mend_double_purchase, refund_invoice
+from billing.lifecycle.mending import mend_double_purchase
+from billing.lifecycle.standing import Busy, NotShownYet
 from billing.lifecycle.trials import (
     TRIAL_LENGTH,
     AlreadySubscribed,
@@ -18,8 +20,10 @@ from billing.lifecycle.trials import (
 __all__ = [
     "TRIAL_LENGTH",
     "AlreadySubscribed",
+    "Busy",
     "Checkout",
     "EmailNotVerified",
+    "NotShownYet",
     "Portal",
     "Preview",
     "Return",
@@ -32,9 +36,11 @@ __all__ = [
     "ensure_customer",
     "mend_double_purchase",
     "open_portal",
+    "pause_collection",
     "preview_change",
-    "refund_invoice",
+    "refund",
     "resume",
+    "resume_collection",
     "returned",
     "standing_of",
     "start_checkout",

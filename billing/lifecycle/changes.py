@@ -118,7 +118,7 @@ def change_plan(
     """
     gateway.client()
     with standing.turn_of(subscription):
-        snapshot, live = _live(subscription, now=now)
+        snapshot, live = standing.live(subscription, now=now)
         if live.status in STUCK:
             raise standing.PaymentRequired(standing.pay_url(snapshot))
         change = _change(snapshot, live, plan, interval)
@@ -134,14 +134,14 @@ def cancel(subscription: Subscription, *, reason: str, actor: User | None, now: 
     """At the end of what is paid; at once where nothing is: incomplete, unpaid, paused."""
     gateway.client()
     with standing.turn_of(subscription):
-        _, live = _live(subscription, now=now)
+        _, live = standing.live(subscription, now=now)
         if live.status in ("incomplete", "unpaid", "paused"):
             gateway.cancel_now(live.id, reason=reason)
         elif live.cancel_at is not None:
             raise standing.NoChange("This plan is cancelled already, and ends with the period that is paid.")
         else:
             sync.ring_by(subscription, now)
-            _release(live)
+            _release(subscription, live)
             gateway.schedule_cancel(live.id, reason=reason)
         standing.confirm(subscription, now=now, cause=SubscriptionChange.CANCEL, actor=actor)
 
@@ -150,23 +150,16 @@ def resume(subscription: Subscription, *, actor: User | None, now: datetime) -> 
     """Take back whatever is scheduled: the cancel, or the change at the period's end. A paused one goes on."""
     gateway.client()
     with standing.turn_of(subscription):
-        _, live = _live(subscription, now=now)
+        _, live = standing.live(subscription, now=now)
         if live.status != "paused" and live.cancel_at is None and live.next_phase is None:
             raise standing.NoChange("Nothing is scheduled to end: this plan goes on as it is.")
         sync.ring_by(subscription, now)
-        _release(live)
+        _release(subscription, live)
         if live.status == "paused":
             _pay_or_tell(gateway.resume_paused(live.id))
         elif _has_own_cancel(live):
             gateway.keep(live.id, is_by_flag=live.data["cancel_at_period_end"])
         standing.confirm(subscription, now=now, cause=SubscriptionChange.RESUME, actor=actor)
-
-
-def _live(subscription: Subscription, *, now: datetime) -> tuple[Snapshot, Held]:
-    snapshot = standing.look(subscription, now=now)
-    if snapshot is None or snapshot.live is None:
-        raise standing.NotSubscribed
-    return snapshot, snapshot.live
 
 
 def _change(snapshot: Snapshot, live: Held, plan: str, interval: str | None) -> Change:
@@ -184,13 +177,13 @@ def _stay(subscription: Subscription, live: Held, change: Change, *, actor: User
     if live.next_phase is None:
         raise standing.NoChange(f"This workspace is on {change.price.plan.name} by the {live.interval} already.")
     sync.ring_by(subscription, now)
-    _release(live)
+    _release(subscription, live)
     standing.confirm(subscription, now=now, cause=SubscriptionChange.RESUME, actor=actor)
 
 
 def _upgrade(subscription: Subscription, live: Held, change: Change, *, actor: User | None, now: datetime) -> None:
     sync.ring_by(subscription, now)
-    _release(live)
+    _release(subscription, live)
     if _has_own_cancel(live):
         gateway.keep(live.id, is_by_flag=live.data["cancel_at_period_end"])
     operation = operations.begin(
@@ -199,7 +192,7 @@ def _upgrade(subscription: Subscription, live: Held, change: Change, *, actor: U
         intent=change.intent,
         parameters={
             "items": [change.item()],
-            "billing_cycle_anchor": "now",
+            **_anchored_now(live),
             "proration_behavior": "always_invoice",
             "payment_behavior": "pending_if_incomplete",
             "expand": ["latest_invoice"],
@@ -226,15 +219,19 @@ def _downgrade(subscription: Subscription, live: Held, change: Change, *, actor:
         operations.finish(tried, str(live.schedule["id"]) if live.schedule else "")
         return
     sync.ring_by(subscription, now)
-    _release(live)
+    _release(subscription, live)
     if live.cancel_at is not None and _has_own_cancel(live):
         gateway.keep(live.id, is_by_flag=live.data["cancel_at_period_end"])
-    _schedule(subscription, live, change)
+    operation, schedule = _schedule(subscription, live, change)
     standing.confirm(subscription, now=now, cause=SubscriptionChange.DOWNGRADE, actor=actor)
+    operations.finish(operation, schedule)
 
 
-def _schedule(subscription: Subscription, live: Held, change: Change) -> None:
-    """Two calls; one that has only the first of its phases changes nothing, and is released by the next act."""
+def _schedule(subscription: Subscription, live: Held, change: Change) -> tuple[StripeOperation, str]:
+    """Two calls; one that has only the first of its phases changes nothing, and is released by the next act.
+
+    The operation is left open, until our rows show what it did.
+    """
     operation = operations.begin(
         Kind.SCHEDULE,
         workspace=subscription.workspace,
@@ -247,30 +244,39 @@ def _schedule(subscription: Subscription, live: Held, change: Change) -> None:
     if present.discounts:
         # A phase that names none would take the customer's in place of the subscription's.
         discounts = {"discounts": [{"discount": id_of(one.discount)} for one in present.discounts if one.discount]}
-    gateway.set_phases(
-        made.id,
-        [
-            {
-                "items": [{"price": id_of(item.price), "quantity": item.quantity} for item in present["items"]],
-                "start_date": present.start_date,
-                "end_date": int(live.end.timestamp()),
-                **discounts,
-            },
-            {
-                "items": [{"price": change.price.stripe_price_id, "quantity": 1}],
-                "duration": {"interval": change.price.interval, "interval_count": 1},
-                **discounts,
-            },
-        ],
-        {"workspace_id": str(subscription.workspace_id), "operation_id": str(operation.pk)},
-    )
-    operations.finish(operation, made.id)
+    phases: list[dict[str, Any]] = [
+        {
+            "items": [{"price": id_of(item.price), "quantity": item.quantity} for item in present["items"]],
+            "start_date": present.start_date,
+            "end_date": int(live.end.timestamp()),
+            **discounts,
+        },
+        {
+            "items": [{"price": change.price.stripe_price_id, "quantity": 1}],
+            "duration": {"interval": change.price.interval, "interval_count": 1},
+            **discounts,
+        },
+    ]
+    metadata = {"workspace_id": str(subscription.workspace_id), "operation_id": str(operation.pk)}
+    try:
+        gateway.set_phases(made.id, phases, metadata)
+    except gateway.StripeRefused as error:
+        operations.give_up(operation, error.message)
+        raise
+    return operation, str(made.id)
 
 
-def _release(live: Held) -> None:
+def _release(subscription: Subscription, live: Held) -> None:
     """A subscription with a schedule refuses changes of its plan and its end."""
     if live.schedule is not None:
+        # Sent again, its creation would be answered with the schedule that is released here.
+        operations.give_up_open(Kind.SCHEDULE, workspace=subscription.workspace)
         gateway.release_schedule(live.schedule["id"])
+
+
+def _anchored_now(live: Held) -> dict[str, Any]:
+    """A trial at Stripe moves the anchor to its end, so that it must end for the cycle to begin now."""
+    return {"billing_cycle_anchor": "now"} | ({"trial_end": "now"} if live.status == "trialing" else {})
 
 
 def _has_own_cancel(live: Held) -> bool:
@@ -291,13 +297,13 @@ def _put_back(subscription: Subscription, live: Held, *, now: datetime) -> None:
     elif live.next_phase is not None:
         price = Price.objects.filter(stripe_price_id=id_of(live.next_phase["items"][0]["price"])).first()
         if price is not None:
-            _schedule(subscription, live, Change(live, price))
+            operations.finish(*_schedule(subscription, live, Change(live, price)))
 
 
 def _preview_parameters(change: Change) -> dict[str, Any]:
     details: dict[str, Any] = {"items": [change.item()]}
     if change.effective == NOW:
-        details |= {"billing_cycle_anchor": "now", "proration_behavior": "always_invoice"}
+        details |= {**_anchored_now(change.held), "proration_behavior": "always_invoice"}
     else:
         details |= {"proration_behavior": "none"}
     return {

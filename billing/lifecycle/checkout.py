@@ -162,7 +162,8 @@ def open_portal(subscription: Subscription, *, return_url: str, now: datetime) -
 def portal_configuration() -> str:
     """The id of the Configuration that says what we allow, made or changed at Stripe when that changes."""
     wanted = _portal_parameters()
-    latest = StripeOperation.objects.filter(kind=Kind.PORTAL_CONFIGURATION, error="").exclude(stripe_id="").first()
+    made = StripeOperation.objects.filter(kind=Kind.PORTAL_CONFIGURATION, error="").exclude(stripe_id="")
+    latest: StripeOperation | None = made.first()
     if latest is None:
         operation = operations.begin(Kind.PORTAL_CONFIGURATION, intent=wanted, parameters=wanted)
         return str(operations.carry_out(operation).id)

@@ -18,7 +18,9 @@ def ensure_customer(subscription: Subscription, *, now: datetime) -> str:
             forgotten = _forgotten(subscription)
             operation = None if subscription.stripe_customer_id or forgotten else _begin(subscription)
         if operation is not None:
-            _adopt(subscription, operation, operations.send(operation).id, now=now)
+            # Stripe may have made it and failed after; under another key it would make a second one.
+            left = gateway.customer_made_by(operation) if operation.keys_spent else None
+            _adopt(subscription, operation, (left or operations.send(operation)).id, now=now)
         elif forgotten is not None:
             _settle(subscription, forgotten, now=now)
     return customer

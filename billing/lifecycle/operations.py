@@ -73,6 +73,13 @@ def find_open(kind: StripeOperation.Kind, *, workspace: Workspace, intent: Param
     ).first()
 
 
+def give_up_open(kind: StripeOperation.Kind, *, workspace: Workspace) -> None:
+    """Nobody wants them any more."""
+    StripeOperation.objects.filter(workspace=workspace, kind=kind, finished_at=None).update(
+        error="Superseded", finished_at=datetime.now(UTC)
+    )
+
+
 def finish(operation: StripeOperation, stripe_id: str) -> None:
     operation.stripe_id, operation.finished_at = stripe_id, datetime.now(UTC)
     operation.save(update_fields=["stripe_id", "finished_at"])

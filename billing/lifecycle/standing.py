@@ -9,7 +9,7 @@ from accounts.models import User
 from accounts.turns import TurnNotCome, turn
 from billing import gateway, quotas, sync
 from billing.models import Subscription, SubscriptionChange
-from billing.snapshots import Snapshot
+from billing.snapshots import Held, Snapshot
 
 
 class Busy(Problem):
@@ -66,6 +66,14 @@ def look(subscription: Subscription, *, now: datetime) -> Snapshot | None:
     """What Stripe holds now, with our rows brought to it; None for a workspace without a customer."""
     subscription.refresh_from_db(fields=["stripe_customer_id"])
     return _synced(subscription, now=now, cause=SubscriptionChange.STRIPE, actor=None)
+
+
+def live(subscription: Subscription, *, now: datetime) -> tuple[Snapshot, Held]:
+    """What Stripe holds now, and the subscription that counts. Raises NotSubscribed where none is live."""
+    snapshot = look(subscription, now=now)
+    if snapshot is None or snapshot.live is None:
+        raise NotSubscribed
+    return snapshot, snapshot.live
 
 
 def confirm(subscription: Subscription, *, now: datetime, cause: str, actor: User | None) -> None:

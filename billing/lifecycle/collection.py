@@ -1,0 +1,91 @@
+"""What staff do about the money of a subscription: pause its collection, and give back what was paid."""
+
+from datetime import datetime
+
+from accounts.models import User
+from billing import gateway, sync
+from billing.lifecycle import standing
+from billing.lifecycle.refunds import give_back
+from billing.models import AuditEntry, Subscription, SubscriptionChange
+from billing.snapshots import subscription_of
+
+
+def pause_collection(
+    subscription: Subscription, *, until: datetime | None, reason: str, actor: User | None, now: datetime
+) -> None:
+    """No money is taken and nothing is granted for it, until the instant or until it is resumed.
+
+    Raises NotSubscribed, NoChange, ValueError for an end that is past, and what `gateway` raises.
+    """
+    if until is not None and until <= now:
+        raise ValueError("A pause must end in the future.")
+    with standing.turn_of(subscription):
+        live = standing.live(subscription, now=now)[1]
+        if live.is_collection_paused:
+            raise standing.NoChange("Collection is paused already.")
+        before = subscription.facts()
+        sync.ring_by(subscription, now)
+        gateway.pause_collection(live.id, until=until)
+        standing.confirm(subscription, now=now, cause=SubscriptionChange.PAUSE, actor=actor)
+        _audit("pause collection", subscription, before=before, reason=reason, actor=actor, now=now)
+
+
+def resume_collection(subscription: Subscription, *, reason: str, actor: User | None, now: datetime) -> None:
+    """Raises NotSubscribed, NoChange, and what `gateway` raises."""
+    with standing.turn_of(subscription):
+        live = standing.live(subscription, now=now)[1]
+        if not live.is_collection_paused:
+            raise standing.NoChange("Collection is not paused.")
+        before = subscription.facts()
+        sync.ring_by(subscription, now)
+        gateway.unpause_collection(live.id)
+        standing.confirm(subscription, now=now, cause=SubscriptionChange.RESUME, actor=actor)
+        _audit("resume collection", subscription, before=before, reason=reason, actor=actor, now=now)
+
+
+def refund(
+    subscription: Subscription,
+    *,
+    invoice: str,
+    amount: int | None = None,
+    reason: str,
+    actor: User | None,
+    now: datetime,
+) -> int:
+    """Give back an invoice of this workspace, in whole or `amount` minor units of it; the units given back.
+
+    Raises ValueError for an invoice that is not this workspace's and for more than is left of it.
+    What it makes of the plan is not decided here.
+    """
+    with standing.turn_of(subscription):
+        snapshot = standing.look(subscription, now=now)
+        found = snapshot.invoice(invoice) if snapshot else None
+        if found is None or subscription_of(found) is None:
+            raise ValueError(f"{invoice} is no invoice of this workspace's subscription.")
+        before = subscription.facts()
+        given = give_back(subscription, invoice, amount=amount, reason="requested_by_customer")
+        standing.confirm(subscription, now=now, cause=SubscriptionChange.STRIPE, actor=actor)
+        _audit("refund", subscription, before=before, reason=reason, actor=actor, now=now, invoice=invoice, given=given)
+    return given
+
+
+def _audit(
+    action: str,
+    subscription: Subscription,
+    *,
+    before: dict[str, object],
+    reason: str,
+    actor: User | None,
+    now: datetime,
+    **more: object,
+) -> None:
+    AuditEntry.objects.create(
+        at=now,
+        actor=actor,
+        action=action,
+        workspace_id=subscription.workspace_id,
+        target=f"subscription:{subscription.pk}",
+        reason=reason,
+        before=before,
+        after=subscription.facts() | more,
+    )
