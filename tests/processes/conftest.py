@@ -11,11 +11,13 @@ import environ
 import pytest
 from django.db import connections
 
+from billing import proofs
 from deploy.postgres import Cluster
 from tests.embedded import RunningCluster, clone_database
 from tests.environment import SCRATCH
 from tests.people import Person, person
 from tests.processes.clients import Caller
+from tests.processes.money import Shop, open_shop
 from tests.processes.service import Service
 
 SERVICES = pytest.StashKey[list[Service]]()
@@ -54,6 +56,26 @@ def own_service(
     with serving(fresh_database) as service, orm_on(fresh_database, django_db_blocker):
         request.node.stash[SERVICES] = [service]
         yield service
+
+
+@pytest.fixture(scope="session")
+def shared_shop(running_cluster: RunningCluster) -> Generator[Shop, None, None]:
+    """One gunicorn worker, a worker for the jobs and the stand-in for Stripe. What a test ends, it starts again."""
+    with clone_database(running_cluster) as url, serving(url) as service:
+        service.web_workers = 1
+        with open_shop(service) as shop:
+            yield shop
+            service.check_billing()
+
+
+@pytest.fixture
+def shop(shared_shop: Shop, request: pytest.FixtureRequest, django_db_blocker: Any) -> Generator[Shop, None, None]:
+    """The shared one, and the ORM of this process on its database. The books are right at the end of each test."""
+    request.node.stash[SERVICES] = [shared_shop.service]
+    with orm_on(shared_shop.service.database_url, django_db_blocker):
+        yield shared_shop
+        assert proofs.find() == []
+    assert shared_shop.stand_in.violations() == []
 
 
 @pytest.fixture
