@@ -6,7 +6,7 @@ from billing.lifecycle.collection import pause_collection, refund, resume_collec
 from billing.lifecycle.comps import comp
 from billing.lifecycle.customers import ensure_customer
 from billing.lifecycle.mending import mend_double_purchase
-from billing.lifecycle.standing import Busy, NotShownYet
+from billing.lifecycle.standing import Busy, NotShownYet, look
 from billing.lifecycle.trials import (
     TRIAL_LENGTH,
     AlreadySubscribed,
@@ -34,6 +34,7 @@ __all__ = [
     "change_plan",
     "comp",
     "ensure_customer",
+    "look",
     "mend_double_purchase",
     "open_portal",
     "pause_collection",

@@ -171,13 +171,12 @@ def portal_configuration() -> str:
         gateway.update_portal_configuration(latest.stripe_id, wanted)
         latest.intent = wanted
         latest.save(update_fields=["intent"])
-    configuration: str = latest.stripe_id
-    return configuration
+    return latest.stripe_id
 
 
 def return_page(operation: StripeOperation) -> str:
     """Where Stripe's pages lead back to: our rows are brought up to date before anybody reads them."""
-    return settings.SITE_URL + reverse("billing_return", args=[operation.pk])
+    return f"{settings.SITE_URL}{reverse('billing_return', args=[operation.pk])}"
 
 
 @dataclass(frozen=True)
