@@ -21,6 +21,7 @@ from billing.models import (
     LedgerEntry,
     Plan,
     Price,
+    StripeOperation,
     Subscription,
     SubscriptionChange,
     UsagePeriod,
@@ -112,6 +113,8 @@ class SubscriptionAdmin(ReadOnly, admin.ModelAdmin):
                     "canceled_at",
                     "pending_plan",
                     "pending_at",
+                    "synced_at",
+                    "sync_due_at",
                 )
             },
         ),
@@ -171,6 +174,15 @@ class CreditGrantAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ("kind",)
     list_select_related = ("workspace",)
     search_fields = ("workspace__name", "workspace__id", "workspace__members__email")
+
+
+@admin.register(StripeOperation)
+class StripeOperationAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("created_at", "workspace", "kind", "stripe_id", "finished_at", "error")
+    list_filter = ("kind", ("finished_at", admin.EmptyFieldListFilter))
+    list_select_related = ("workspace",)
+    search_fields = ("stripe_id", "workspace__name", "workspace__id", "workspace__members__email")
+    search_help_text = "An id of Stripe's, a workspace's name or id, or a member's e-mail address"
 
 
 @admin.register(AuditEntry)

@@ -76,6 +76,7 @@ class PaymentFailed(Problem):
             status=402,
             payment_url=payment_url,
         )
+        self.payment_url, self.reason = payment_url, reason
 
 
 @dataclass(frozen=True)

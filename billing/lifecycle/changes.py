@@ -8,7 +8,7 @@ from typing import Any
 from accounts.models import User
 from billing import gateway, quotas, sync
 from billing.lifecycle import operations, standing
-from billing.lifecycle.checkout import price_of, sellable
+from billing.lifecycle.checkout import open_portal, payment_required, price_of, sellable
 from billing.models import Interval, Plan, Price, Source, StripeOperation, Subscription, SubscriptionChange
 from billing.snapshots import Held, Snapshot, id_of
 
@@ -120,7 +120,7 @@ def change_plan(
     with standing.turn_of(subscription):
         snapshot, live = standing.live(subscription, now=now)
         if live.status in STUCK:
-            raise standing.PaymentRequired(standing.pay_url(snapshot))
+            raise payment_required(subscription, snapshot, now=now)
         change = _change(snapshot, live, plan, interval)
         if change.is_none:
             _stay(subscription, live, change, actor=actor, now=now)
@@ -156,10 +156,27 @@ def resume(subscription: Subscription, *, actor: User | None, now: datetime) -> 
         sync.ring_by(subscription, now)
         _release(subscription, live)
         if live.status == "paused":
-            _pay_or_tell(gateway.resume_paused(live.id))
+            _resume_paused(subscription, live, now=now)
         elif _has_own_cancel(live):
             gateway.keep(live.id, is_by_flag=live.data["cancel_at_period_end"])
         standing.confirm(subscription, now=now, cause=SubscriptionChange.RESUME, actor=actor)
+
+
+def _resume_paused(subscription: Subscription, live: Held, *, now: datetime) -> None:
+    try:
+        _pay_or_tell(gateway.resume_paused(live.id))
+    except gateway.PaymentFailed as error:
+        standing.confirm(subscription, now=now, cause=SubscriptionChange.STRIPE, actor=None)
+        raise _with_a_way_out(subscription, error, now=now) from error
+
+
+def _with_a_way_out(
+    subscription: Subscription, error: gateway.PaymentFailed, *, now: datetime
+) -> gateway.PaymentFailed:
+    """Where no invoice is open that could be paid, the portal takes another card."""
+    if error.payment_url:
+        return error
+    return gateway.PaymentFailed(open_portal(subscription, return_url="", now=now).url, reason=error.reason)
 
 
 def _change(snapshot: Snapshot, live: Held, plan: str, interval: str | None) -> Change:
@@ -203,8 +220,10 @@ def _upgrade(subscription: Subscription, live: Held, change: Change, *, actor: U
         _pay_or_tell(changed)
     except (gateway.PaymentFailed, gateway.StripeRefused) as error:
         operations.give_up(operation, error.code)
-        _put_back(subscription, live, now=now)
+        _put_back(subscription, live)
         standing.confirm(subscription, now=now, cause=SubscriptionChange.STRIPE, actor=None)
+        if isinstance(error, gateway.PaymentFailed):
+            raise _with_a_way_out(subscription, error, now=now) from error
         raise
     standing.confirm(subscription, now=now, cause=SubscriptionChange.UPGRADE, actor=actor)
     operations.finish(operation, live.id)
@@ -290,7 +309,7 @@ def _pay_or_tell(changed: Any) -> None:
         raise gateway.PaymentFailed(invoice.hosted_invoice_url or "")
 
 
-def _put_back(subscription: Subscription, live: Held, *, now: datetime) -> None:
+def _put_back(subscription: Subscription, live: Held) -> None:
     """What was taken away for an upgrade that did not come: the scheduled cancel, or the scheduled change."""
     if _has_own_cancel(live):
         gateway.schedule_cancel(live.id)

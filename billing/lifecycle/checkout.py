@@ -71,7 +71,7 @@ def start_checkout(
     sellable(plan, interval, currency)
     with standing.turn_of(subscription):
         customer, snapshot = customer_and_snapshot(subscription, now=now)
-        refuse_second(snapshot)
+        refuse_second(subscription, snapshot, now=now)
         if snapshot.currency and currency and currency != snapshot.currency:
             raise CurrencyFixed(snapshot.currency)
         price = price_of(plan, interval, snapshot.currency or currency)
@@ -84,7 +84,7 @@ def start_checkout(
             again = _open_again(subscription, customer, price, targets)
         except gateway.StripeRefused:
             # One that was to be ended may have been paid in this instant.
-            refuse_second(customer_and_snapshot(subscription, now=now)[1])
+            refuse_second(subscription, customer_and_snapshot(subscription, now=now)[1], now=now)
             raise
         return again or _open(subscription, customer, price, targets)
 
@@ -98,13 +98,19 @@ def customer_and_snapshot(subscription: Subscription, *, now: datetime) -> tuple
             return customer, snapshot
 
 
-def refuse_second(snapshot: Snapshot) -> None:
+def refuse_second(subscription: Subscription, snapshot: Snapshot, *, now: datetime) -> None:
     """Invariant 10: who has a live subscription is sent to the change, who has a debt to the payment."""
     live = snapshot.live
     if snapshot.debt is not None or (live is not None and live.status in ("past_due", "unpaid")):
-        raise standing.PaymentRequired(standing.pay_url(snapshot))
+        raise payment_required(subscription, snapshot, now=now)
     if live is not None and live.status != "incomplete":
         raise AlreadySubscribed
+
+
+def payment_required(subscription: Subscription, snapshot: Snapshot, *, now: datetime) -> standing.PaymentRequired:
+    """Names the open invoice; where none is open, the portal, which takes another card."""
+    url = standing.pay_url(snapshot) or open_portal(subscription, return_url="", now=now).url
+    return standing.PaymentRequired(url)
 
 
 def sellable(plan: str, interval: str, currency: str | None) -> None:

@@ -85,11 +85,11 @@ def confirm(subscription: Subscription, *, now: datetime, cause: str, actor: Use
 
 
 def pay_url(snapshot: Snapshot) -> str:
-    """Where the oldest open invoice is paid; empty when nothing is open."""
+    """Where the oldest debt, or the first payment that is not complete, is paid; empty when nothing is open."""
     invoice = snapshot.debt
     if invoice is None and snapshot.live is not None:
         invoice = snapshot.invoice(snapshot.live.data["latest_invoice"])
-    return str(invoice["hosted_invoice_url"] or "") if invoice else ""
+    return str(invoice["hosted_invoice_url"] or "") if invoice and invoice["status"] == "open" else ""
 
 
 def _synced(subscription: Subscription, *, now: datetime, cause: str, actor: User | None) -> Snapshot | None:
