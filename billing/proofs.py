@@ -35,7 +35,8 @@ def _is_off(field: "models.Field[Any, Any]") -> str:
     return f"(c.after ? '{field.attname}' AND {differs})"
 
 
-#: Invariants 1 and 2, over counters, grants, ledger and history; sessions add what concerns their runs.
+#: Invariants 1 and 2, over counters, grants, ledger and history, and what is left over of speaking to Stripe;
+#: sessions add what concerns their runs.
 PROOFS: list[Proof] = [
     Proof(
         "period counter equals its ledger lines",
@@ -100,6 +101,26 @@ PROOFS: list[Proof] = [
                            WHERE c.subscription_id = s.id ORDER BY c.id DESC LIMIT 1) c ON true
         WHERE c.after IS NULL OR {" OR ".join(map(_is_off, Subscription.fact_fields()))}
         """,  # noqa: S608  (of column names)
+    ),
+    # The database's clock is the wall's, which is never ahead of the domain's: what is overdue by it is.
+    Proof(
+        "what was asked of Stripe was seen to its end",
+        """
+        SELECT id, format('%s is open since %s: nobody knows what became of it', kind, created_at)
+        FROM billing_stripeoperation WHERE finished_at IS NULL AND created_at < now() - interval '1 day'
+        """,
+    ),
+    # A sync that fails is due again in ten minutes, for ever: that it never came through shows at the period's end.
+    Proof(
+        "Stripe was asked when it was due",
+        """
+        SELECT id, format('due since %s, and last asked %s', least(sync_due_at, paid_end), coalesce(synced_at::text,
+            'never'))
+        FROM billing_subscription WHERE stripe_customer_id IS NOT NULL AND (
+            sync_due_at < now() - interval '1 day'
+            OR stripe_status NOT IN ('', 'canceled', 'incomplete_expired') AND paid_end < now() - interval '1 day'
+                AND (synced_at IS NULL OR synced_at < paid_end))
+        """,
     ),
 ]
 

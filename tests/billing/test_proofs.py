@@ -1,12 +1,14 @@
 """Each proof of check_billing finds the damage that it is for, and none that is not there."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from billing.models import Plan
+from accounts import clock
+from billing.models import Plan, StripeOperation, Subscription
 from billing.proofs import PROOFS
 from tests.billing import facts
 from tests.billing.facts import at
@@ -39,6 +41,12 @@ DAMAGE = {
     "a subscription is as its history says": [
         "UPDATE billing_subscription SET is_period_paid = true WHERE workspace_id = %(charlie)s",
     ],
+    "what was asked of Stripe was seen to its end": [
+        "UPDATE billing_stripeoperation SET finished_at = NULL WHERE workspace_id = %(charlie)s",
+    ],
+    "Stripe was asked when it was due": [
+        "UPDATE billing_subscription SET sync_due_at = now() - interval '25 hours' WHERE workspace_id = %(charlie)s",
+    ],
     "a run has its consume line, and is charged as the ledger says": [
         "UPDATE sessions_app_run SET is_charged = false, status = 'stopped' WHERE id = %(run)s",
     ],
@@ -58,7 +66,14 @@ DAMAGE = {
 
 @pytest.fixture
 def names(bob: Person, charlie: Person) -> dict[str, Any]:
-    """Books that are right: bob has a run, one that was given back, and one that a credit paid for."""
+    """Books that are right: bob has a run, one that was given back, and one that a credit paid for.
+
+    charlie is a customer of Stripe's since a while, and was looked at today; of bob, something is under way there.
+    """
+    asked(charlie, ago=timedelta(hours=25), finished_at=clock.now(), stripe_id="cus_charlie")
+    asked(bob, ago=timedelta(hours=23))
+    change(charlie.workspace, stripe_customer_id="cus_charlie")
+    Subscription.objects.filter(workspace=charlie.workspace).update(sync_due_at=clock.now() - timedelta(hours=23))
     runs = {}
     for name in ("run", "returned", "credited"):
         if name == "credited":
@@ -70,6 +85,18 @@ def names(bob: Person, charlie: Person) -> dict[str, Any]:
         if name == "returned":
             bob.post(f"/sessions/{session['id']}/stop")
     return {"bob": bob.workspace.pk, "charlie": charlie.workspace.pk, **runs}
+
+
+def asked(person: Person, *, ago: timedelta, **more: Any) -> StripeOperation:
+    """Something was, of Stripe."""
+    return StripeOperation.objects.create(
+        kind=StripeOperation.Kind.CUSTOMER,
+        workspace=person.workspace,
+        intent={},
+        parameters={},
+        created_at=clock.now() - ago,
+        **more,
+    )
 
 
 def findings() -> dict[str, list[Any]]:
@@ -167,6 +194,23 @@ def test_any_fact_that_was_written_past_the_history_is_found(bob: Person, charli
             (bob.subscription.pk, "the row was written without a line of history")
         ]
     }
+
+
+def test_a_period_past_whose_end_nobody_looked_is_found(bob: Person) -> None:
+    start, end = at(2026, 3), at(2026, 4)
+    change(bob.workspace, stripe_customer_id="cus_bob", **facts.paid(plan(Plan.PRO), start, end))
+    bobs = Subscription.objects.filter(workspace=bob.workspace)
+    # Due again and again, and never done.
+    bobs.update(sync_due_at=clock.now() + timedelta(minutes=9), synced_at=end - timedelta(hours=1))
+    ((id, sentence),) = findings()["Stripe was asked when it was due"]
+    assert id == bob.subscription.pk
+    assert sentence.startswith("due since 2026-04-01")
+    bobs.update(synced_at=end)
+    assert findings() == {}
+    bobs.update(synced_at=None)
+    assert list(findings()) == ["Stripe was asked when it was due"]
+    change(bob.workspace, stripe_status="canceled")
+    assert findings() == {}
 
 
 def test_the_findings_say_what_is_off(names: dict[str, Any]) -> None:
