@@ -114,10 +114,14 @@ class Customer:
         assert self.sees()["plan"] == plan
 
     def come_back(self, session: str) -> httpx.Response:
-        """Where Stripe's page leads on to after a payment; as a browser, which has no token."""
+        """As a browser, which has no token."""
+        return self.shop.http.get(self.way_back(session))
+
+    def way_back(self, session: str) -> str:
+        """Where Stripe's page leads on to after a payment."""
         url = self.shop.client.v1.checkout.sessions.retrieve(session).success_url
         assert url is not None
-        return self.shop.http.get(url.replace("{CHECKOUT_SESSION_ID}", session))
+        return url.replace("{CHECKOUT_SESSION_ID}", session)
 
     def portal(self) -> "Portal":
         answer = self.bill("create-portal-session")

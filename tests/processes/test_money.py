@@ -116,10 +116,16 @@ def test_of_two_checkouts_that_are_paid_at_once_one_is_kept_and_the_other_refund
 
 
 def test_without_stripe_nothing_can_be_bought_and_everything_else_works(shop: Shop) -> None:
-    ann = Customer(shop)
+    ann, paying = Customer(shop), Customer(shop)
     ann.buy("basic")
+    session = paying.checkout("pro")
+    shop.stand_in.pay(session)
+    way_back = paying.way_back(session)
     shop.close_stripe()
     try:
+        page = shop.http.get(way_back)
+        assert page.status_code == 503
+        assert "If you have paid, your plan changes by itself" in page.text
         requests: tuple[tuple[str, Any], ...] = (
             ("create-checkout-session", {"plan": "pro"}),
             ("create-portal-session", {}),
@@ -148,6 +154,8 @@ def test_without_stripe_nothing_can_be_bought_and_everything_else_works(shop: Sh
     until(lambda: newcomer.sees()["has_stripe_customer"], "the worker makes the customer after all")
     newcomer.buy("basic")
     assert len(newcomer.customers) == 1
+    assert "Your payment is complete" in shop.http.get(way_back).text
+    assert paying.sees()["plan"] == "pro"
 
 
 def test_months_go_by(shop: Shop) -> None:
@@ -190,7 +198,12 @@ def test_months_go_by(shop: Shop) -> None:
     assert recovering.sees()["grace_until"] is None
     assert recovering.charges == [4900, 4900]
 
+    silent = Customer(shop)
+    shop.stand_in.pay(silent.checkout("basic"))
+    assert silent.sees()["plan"] == "free"
+
     shop.travel(days=25)
+    swept(lambda: silent.sees()["plan"] == "basic", "the sweep sees what was bought by who never came back")
     swept(lambda: leaving.row.stripe_status == "canceled", "the sweep sees that Stripe has given up")
     assert counted(leaving) == ("free", "active", 0, 10)
     assert leaving.charges == [4900]
