@@ -96,7 +96,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
         case _:
             log.exception("A request failed", exc_info=error)
             body, code = SERVER_ERROR, 500
-    return Response(body, status=code, headers=headers)
+    response = Response(body, status=code, headers=headers)
+    # What is of note was logged above, or where it was raised: a refusal is no error of ours.
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django's own mark, for its request log
+    return response
 
 
 def _code(error: exceptions.APIException) -> str:

@@ -261,6 +261,41 @@ def refunds_of(payment_intent: str) -> list[stripe.Refund]:
         return client().v1.refunds.list({"payment_intent": payment_intent, "limit": PAGE}).data
 
 
+def customer_of(id: str) -> str | None:
+    """Of a charge or a payment intent; None where it names none."""
+    with errors("find a customer"):
+        if id.startswith("ch_"):
+            customer = client().v1.charges.retrieve(id).customer
+        elif id.startswith("pi_"):
+            customer = client().v1.payment_intents.retrieve(id).customer
+        else:
+            return None
+    return customer if isinstance(customer, str) or customer is None else customer.id
+
+
+def newest_event() -> str | None:
+    with errors("read the newest event"):
+        found = client().v1.events.list({"limit": 1}).data
+    return found[0].id if found else None
+
+
+def events_after(event: str) -> tuple[list[stripe.Event] | None, bool]:
+    """The page right after an event, oldest first, and whether there is more; None when it is forgotten."""
+    with errors("read on in the events"):
+        try:
+            listed = client().v1.events.list({"ending_before": event, "limit": PAGE})
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None, False
+    return listed.data[::-1], listed.has_more
+
+
+def webhook_endpoints() -> list[stripe.WebhookEndpoint]:
+    with errors("list the webhook endpoints"):
+        return client().v1.webhook_endpoints.list({"limit": PAGE}).data
+
+
 def product(id: str) -> stripe.Product | None:
     """None when there is none of that id."""
     with errors("read a product"):

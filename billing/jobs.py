@@ -8,7 +8,7 @@ from procrastinate.contrib.django import app
 
 from accounts import clock
 from accounts.jobs import HOUSEKEEPING_QUEUE
-from billing import gateway, lifecycle, proofs, sync
+from billing import deliveries, gateway, lifecycle, proofs, sync
 from billing.models import Subscription
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,18 @@ def sync_customer(*, customer: str) -> None:
         log.warning("The customer %s was not synchronised: %s", customer, error.code)
 
 
+# For the next two `lock` is the customer: its looks follow one another. What fails is written on the
+# events, and the job ends well; no job is retried, so no lock is left behind but a dead worker's.
+@app.task(queue=BILLING_QUEUE)
+def look_at_customer(*, customer: str) -> None:
+    deliveries.look_at_customer(customer, now=clock.now())
+
+
+@app.task(queue=BILLING_QUEUE)
+def look_at_event(*, event: str) -> None:
+    deliveries.look_at_event(event, now=clock.now())
+
+
 @app.task(queue=BILLING_QUEUE, retry=UNTIL_STRIPE_ANSWERS)
 def mend_double_purchase(*, workspace_id: str) -> None:
     lifecycle.mend_double_purchase(_subscription(workspace_id), now=clock.now())
@@ -58,6 +70,32 @@ def ring_what_is_due(timestamp: int) -> None:
         with transaction.atomic():
             for customer in sync.claim_due(now=clock.now()):
                 sync_customer.defer(customer=customer)
+            customers, events = deliveries.due()
+            for customer in customers:
+                look_at_customer.configure(lock=customer).defer(customer=customer)
+            for event in events:
+                look_at_event.defer(event=event)
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(queue=BILLING_QUEUE)
+def catch_up(timestamp: int) -> None:
+    """Every five minutes."""
+    # Imported here, because receiving events defers the jobs above.
+    from billing import catch_up as reading
+
+    if gateway.is_configured():
+        try:
+            reading.catch_up(now=clock.now())
+        except (gateway.StripeUnavailable, gateway.StripeRefused) as error:
+            log.warning("Stripe's list of events could not be read: %s", error.code)
+
+
+@app.periodic(cron="53 3 * * *")
+@app.task(queue=HOUSEKEEPING_QUEUE)
+def forget_old_events(timestamp: int) -> None:
+    """Nightly."""
+    deliveries.forget_old()
 
 
 @app.periodic(cron="43 3 * * *")

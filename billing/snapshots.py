@@ -20,6 +20,7 @@ JUST_NOW: Final = timedelta(days=1)
 
 # While something is not settled, Stripe is asked so often though nothing rings.
 UNSETTLED_AGAIN: Final = timedelta(hours=1)
+WAITING_AGAIN: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,11 @@ class Snapshot:
             return None
         moments = [held.end, held.cancel_at, instant(held.next_phase["start_date"]) if held.next_phase else None]
         is_settled = held.status in ("active", "trialing") and self._is_period_paid(held)
-        if not is_settled or held.data["pending_update"]:
+        if not is_settled:
             moments.append(now + UNSETTLED_AGAIN)
+        if held.data["pending_update"]:
+            # Somebody was just sent to its payment, whose page does not lead back here.
+            moments.append(now + WAITING_AGAIN)
         return min((moment for moment in moments if moment is not None and moment > now), default=now + UNSETTLED_AGAIN)
 
     def _held(self, data: Mapping[str, Any]) -> Held:

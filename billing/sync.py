@@ -24,6 +24,10 @@ DUE_AGAIN = timedelta(minutes=10)
 MOST_TRIES = 5
 
 
+class Overtaken(Exception):
+    """Others began a sync before this one could write, each time; theirs are the later fetches."""
+
+
 def sync_customer(
     customer: str,
     *,
@@ -35,7 +39,8 @@ def sync_customer(
     """Bring our rows to what Stripe holds; the snapshot, or None where the customer is no workspace's.
 
     When another sync begins meanwhile this one writes nothing: the other fetches later. With
-    `insist` it then begins anew. Raises what `gateway` raises, and then nothing was written.
+    `insist` it then begins anew, and raises Overtaken in the end. Raises what `gateway` raises, and
+    then nothing was written.
     """
     snapshot = None
     for _ in range(MOST_TRIES if insist else 1):
@@ -48,7 +53,9 @@ def sync_customer(
         with gateway.errors("fill the mirror"):
             mirror.prepare(held.objects, api_key=settings.STRIPE_SECRET_KEY)
         if _write(customer, number, held, snapshot, now=now, cause=cause, actor=actor):
-            break
+            return snapshot
+    if insist:
+        raise Overtaken(customer)
     return snapshot
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from billing import api
+from billing import api, webhooks
 
 urlpatterns = [
     path("plans", api.Plans.as_view()),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("cancel", api.Cancel.as_view()),
     path("resume", api.Resume.as_view()),
     path("invoices", api.Invoices.as_view()),
+    path("webhook", webhooks.Webhook.as_view()),
     path("usage", api.Usage.as_view()),
     path("ledger", api.Ledger.as_view()),
 ]

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import clock
 from billing import gateway, lifecycle
-from billing.models import StripeOperation
+from billing.models import Source, StripeOperation
 from billing.quotas import Quota, day_in_words, quota_for, short_name
 
 # Whoever comes later finds what the worker has brought up to date since.
@@ -51,7 +51,7 @@ def _outcome(status: str | None, quota: Quota) -> tuple[str, str]:
     plan = f"{short_name(quota.entitlement.plan)} plan"
     until = day_in_words(quota.entitlement.period.end)
     runs = "unlimited runs" if quota.limit is None else f"{quota.limit:,} runs"
-    present = f"This workspace is on the {plan}, with {runs} until {until}."
+    present = f"This workspace is on the {plan}, with {runs} until {until}.{_what_follows(quota)}"
     match status:
         case "complete":
             return "Thank you", f"Your payment is complete. {present}"
@@ -61,6 +61,17 @@ def _outcome(status: str | None, quota: Quota) -> tuple[str, str]:
             return "Nothing was bought", f"The payment was not made, and nothing was charged. {present}"
         case _:
             return "Your plan", present
+
+
+def _what_follows(quota: Quota) -> str:
+    subscription = quota.subscription
+    if quota.entitlement.source != Source.PAID:
+        return ""
+    if subscription.cancel_at is not None:
+        return f" It is cancelled and ends on {day_in_words(subscription.cancel_at)}."
+    if subscription.pending_plan is not None and subscription.pending_at is not None:
+        return f" From {day_in_words(subscription.pending_at)} it is the {short_name(subscription.pending_plan)} plan."
+    return ""
 
 
 def _notice(request: HttpRequest, title: str, text: str, *, status: int = 200) -> HttpResponse:

@@ -80,7 +80,7 @@ def confirm(subscription: Subscription, *, now: datetime, cause: str, actor: Use
     """After an act: our rows follow, with who did it. Raises NotShownYet; a worker then sees to it."""
     try:
         _synced(subscription, now=now, cause=cause, actor=actor)
-    except (gateway.StripeUnavailable, gateway.StripeRefused) as error:
+    except (gateway.StripeUnavailable, gateway.StripeRefused, Busy) as error:
         raise NotShownYet from error
 
 
@@ -97,7 +97,10 @@ def _synced(subscription: Subscription, *, now: datetime, cause: str, actor: Use
     customer = subscription.stripe_customer_id
     if customer is None:
         return None
-    snapshot = sync.sync_customer(customer, now=now, cause=cause, actor=actor, insist=True)
+    try:
+        snapshot = sync.sync_customer(customer, now=now, cause=cause, actor=actor, insist=True)
+    except sync.Overtaken as error:
+        raise Busy from error
     subscription.refresh_from_db(from_queryset=Subscription.objects.with_plans())
     quotas.forget_counters(subscription)
     return snapshot

@@ -1,5 +1,6 @@
 """Billing's tables, by noun."""
 
+from billing.models.events import EventCursor, StripeEvent
 from billing.models.plans import Feature, Interval, Plan, Price
 from billing.models.stripe import StripeOperation
 from billing.models.subscriptions import AuditEntry, Subscription, SubscriptionChange, TrialUse
@@ -8,12 +9,14 @@ from billing.models.usage import CreditGrant, LedgerEntry, Source, UsagePeriod
 __all__ = [
     "AuditEntry",
     "CreditGrant",
+    "EventCursor",
     "Feature",
     "Interval",
     "LedgerEntry",
     "Plan",
     "Price",
     "Source",
+    "StripeEvent",
     "StripeOperation",
     "Subscription",
     "SubscriptionChange",

@@ -1,0 +1,63 @@
+"""What was never delivered is read from Stripe's own list of events, into the same inbox."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+
+from billing import gateway, webhooks
+from billing.models import EventCursor
+
+log = logging.getLogger(__name__)
+
+# A delivery takes seconds; who is this late has not come.
+LATE: Final = timedelta(minutes=5)
+# At most so many pages a time; the next time goes on from there.
+PAGES: Final = 50
+
+
+def catch_up(*, now: datetime) -> int:
+    """Reads on from where the last time ended; how many events had not been delivered. Raises what `gateway` raises.
+
+    The first time it only remembers where the list ends: what is older, reconciliation covers.
+    """
+    cursor = EventCursor.objects.first()
+    if cursor is None:
+        _move_to(gateway.newest_event())
+        return 0
+    missed = late = 0
+    for _ in range(PAGES):
+        page, has_more = gateway.events_after(cursor.stripe_id)
+        if page is None:
+            log.error(
+                "Stripe has forgotten the event %s, up to which its list was read: run `manage.py reconcile`.",
+                cursor.stripe_id,
+            )
+            EventCursor.objects.all().delete()
+            _move_to(gateway.newest_event())
+            return missed
+        with transaction.atomic():
+            for event in page:
+                data = json.loads(str(event))
+                if webhooks.receive(data, json.dumps(data), is_caught_up=True) == "accepted":
+                    missed += 1
+                    late += now - datetime.fromtimestamp(event.created, UTC) > LATE
+            if page:
+                _move_to(page[-1].id)
+                cursor.stripe_id = page[-1].id
+        if not has_more:
+            break
+    if late:
+        log.error(
+            "%s events stood in Stripe's list and were never delivered: see that the webhook endpoint is reached"
+            " (manage.py check_webhook_endpoint).",
+            late,
+        )
+    return missed
+
+
+def _move_to(event: str | None) -> None:
+    if event is not None:
+        EventCursor.objects.update_or_create(id=1, defaults={"stripe_id": event, "read_at": datetime.now(UTC)})

@@ -1,0 +1,126 @@
+"""What waits in the inbox is worked off: one look at a customer serves all of its events.
+
+Marked done is only what was there before the look began. A failure pauses the events that it left,
+longer and longer; a fresh event never waits behind that pause, and takes the others along.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from accounts.errors import Problem
+from billing import gateway, mirror, sync
+from billing.models import StripeEvent
+
+log = logging.getLogger(__name__)
+
+# After the first failure, the second ...; then as the last, until a day has passed.
+PAUSES: Final = [timedelta(seconds=seconds) for seconds in (10, 30, 120, 600, 3600)]
+TRIED_FOR: Final = timedelta(days=1)
+# An event that is done is kept for as long as Stripe keeps its own.
+DONE_KEPT: Final = timedelta(days=30)
+
+State = StripeEvent.State
+
+
+def look_at_customer(customer: str, *, now: datetime) -> None:
+    """Safe to run at any time, by any number of workers; without anything waiting it calls nobody."""
+    waiting = list(_waiting().filter(customer=customer).values_list("pk", flat=True))
+    if not waiting:
+        return
+    try:
+        snapshot = sync.sync_customer(customer, now=now, insist=True)
+    except Problem as problem:
+        _fail(waiting, f"{problem.code}: {getattr(problem, 'message', '') or problem.detail}")
+    except sync.Overtaken:
+        _fail(waiting, "Other looks at this customer began before this one could write.")
+    else:
+        if snapshot is None:
+            _fail(waiting, "No workspace has this customer.", in_the_end=State.UNMATCHED)
+        else:
+            _finish(waiting)
+
+
+def look_at_event(event_id: str, *, now: datetime) -> None:
+    """An event that names no customer: it is found by its charge; or it is a product or price for the mirror."""
+    event = _waiting().filter(stripe_id=event_id).first()
+    if event is None:
+        return
+    try:
+        if event.type.startswith(("price.", "product.")):
+            _reflect(event.points_to)
+            _finish([event.pk])
+            return
+        customer = gateway.customer_of(event.points_to)
+    except Problem as problem:
+        _fail([event.pk], f"{problem.code}: {getattr(problem, 'message', '') or problem.detail}")
+        return
+    if customer is None:
+        _fail([event.pk], f"{event.points_to or 'It'} names no customer.", in_the_end=State.UNMATCHED)
+        return
+    StripeEvent.objects.filter(pk=event.pk).update(customer=customer)
+    look_at_customer(customer, now=now)
+
+
+def due() -> tuple[list[str], list[str]]:
+    """Customers, and events without one, whose pause is over. Their next pause begins, so that each is rung once."""
+    wall = datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE billing_stripeevent SET next_attempt_at = %(again)s WHERE id IN (
+                SELECT id FROM billing_stripeevent WHERE state = 'waiting' AND next_attempt_at <= %(wall)s
+                ORDER BY next_attempt_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+            ) RETURNING customer, stripe_id
+            """,
+            {"wall": wall, "again": wall + PAUSES[2]},
+        )
+        found = cursor.fetchall()
+    return sorted({customer for customer, _ in found if customer}), [id for customer, id in found if not customer]
+
+
+def replay(events: Sequence[int]) -> int:
+    """Dead and unmatched ones wait again, from the first attempt on; how many."""
+    wall = datetime.now(UTC)
+    ended = StripeEvent.objects.filter(pk__in=events, state__in=[State.DEAD, State.UNMATCHED])
+    return ended.update(state=State.WAITING, attempts=0, received_at=wall, next_attempt_at=wall)
+
+
+def forget_old() -> int:
+    """Events that are done, a month after; what is not done is kept."""
+    return StripeEvent.objects.filter(state=State.DONE, done_at__lt=datetime.now(UTC) - DONE_KEPT).delete()[0]
+
+
+def _waiting() -> QuerySet[StripeEvent]:
+    return StripeEvent.objects.filter(state=State.WAITING)
+
+
+def _finish(events: Sequence[int]) -> None:
+    StripeEvent.objects.filter(pk__in=events).update(state=State.DONE, done_at=datetime.now(UTC), error="")
+
+
+@transaction.atomic
+def _fail(events: Sequence[int], error: str, *, in_the_end: State = State.DEAD) -> None:
+    wall = datetime.now(UTC)
+    for event in _waiting().filter(pk__in=events).select_for_update():
+        event.attempts += 1
+        event.error = error[:300]
+        if wall - event.received_at >= TRIED_FOR:
+            event.state = in_the_end
+            log.error("The event %s (%s) is %s: %s", event.stripe_id, event.type, in_the_end, error)
+        else:
+            event.next_attempt_at = wall + PAUSES[min(event.attempts, len(PAUSES)) - 1]
+        event.save(update_fields=["attempts", "error", "state", "next_attempt_at"])
+
+
+def _reflect(id: str) -> None:
+    found = gateway.price(id) if id.startswith("price_") else gateway.product(id)
+    if found is not None:
+        with gateway.errors("fill the mirror"):
+            mirror.prepare([found], api_key=settings.STRIPE_SECRET_KEY)
+        mirror.store([found], api_key=settings.STRIPE_SECRET_KEY)
