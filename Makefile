@@ -9,7 +9,7 @@ SHELL := /bin/sh
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-demo: ## Start the whole service on 127.0.0.1 (PORT, DEMO_PASSWORD, DATABASE_URL); Ctrl-C ends it
+demo: ## Start the whole service on 127.0.0.1 (PORT, STRIPE_PORT, DEMO_PASSWORD, DATABASE_URL); Ctrl-C ends it
 	@$(PYTHON) deploy/install.py
 	@exec $(IN_VENV) -m deploy.demo
 
