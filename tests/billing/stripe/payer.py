@@ -93,7 +93,7 @@ class Payer:
     @property
     def at_stripe(self) -> list[stripe.Subscription]:
         """Every subscription of the customer, newest first."""
-        return self.client.v1.subscriptions.list({"customer": self.customer, "status": "all"}).data
+        return self.client.v1.subscriptions.list({"customer": self.customer, "status": "all", "limit": 100}).data
 
     @property
     def one(self) -> stripe.Subscription:
