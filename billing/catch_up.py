@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import stripe
 from django.db import transaction
 
 from billing import gateway, webhooks
@@ -31,17 +32,16 @@ def catch_up(*, now: datetime) -> int:
     for _ in range(PAGES):
         page, has_more = gateway.events_after(cursor.stripe_id)
         if page is None:
-            log.error(
-                "Stripe has forgotten the event %s, up to which its list was read: run `manage.py reconcile`.",
+            # Stripe keeps its events for thirty days: all that it still has is read again.
+            log.warning(
+                "Stripe has forgotten the event %s, up to which its list was read. What is older than its list,"
+                " `manage.py reconcile` finds.",
                 cursor.stripe_id,
             )
-            EventCursor.objects.all().delete()
-            _move_to(gateway.newest_event())
-            return missed
+            return missed + _read_everything()
         with transaction.atomic():
             for event in page:
-                data = json.loads(str(event))
-                if webhooks.receive(data, json.dumps(data), is_caught_up=True) == "accepted":
+                if _take(event):
                     missed += 1
                     late += now - datetime.fromtimestamp(event.created, UTC) > LATE
             if page:
@@ -56,6 +56,24 @@ def catch_up(*, now: datetime) -> int:
             late,
         )
     return missed
+
+
+def _read_everything() -> int:
+    """From the newest event back to the oldest that Stripe has; how many were not in the inbox."""
+    newest = before = None
+    missed, has_more = 0, True
+    while has_more:
+        page, has_more = gateway.events_before(before)
+        missed += sum(_take(event) for event in page)
+        newest = newest or (page[0].id if page else None)
+        before = page[-1].id if page else None
+    _move_to(newest)
+    return missed
+
+
+def _take(event: stripe.Event) -> bool:
+    data = json.loads(str(event))
+    return webhooks.receive(data, json.dumps(data), is_caught_up=True) == "accepted"
 
 
 def _move_to(event: str | None) -> None:

@@ -73,10 +73,12 @@ def due() -> tuple[list[str], list[str]]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE billing_stripeevent SET next_attempt_at = %(again)s WHERE id IN (
+            WITH due AS MATERIALIZED ( -- once: a subquery with SKIP LOCKED could be run for every row
                 SELECT id FROM billing_stripeevent WHERE state = 'waiting' AND next_attempt_at <= %(wall)s
                 ORDER BY next_attempt_at LIMIT 1000 FOR UPDATE SKIP LOCKED
-            ) RETURNING customer, stripe_id
+            )
+            UPDATE billing_stripeevent e SET next_attempt_at = %(again)s FROM due WHERE e.id = due.id
+            RETURNING customer, stripe_id
             """,
             {"wall": wall, "again": wall + PAUSES[2]},
         )

@@ -140,6 +140,9 @@ def _paid(subscription: Subscription, now: datetime, override: int | None) -> En
 
 
 def _is_paid_at_stripe(subscription: Subscription, now: datetime) -> bool:
+    if subscription.on_hold_since is not None:
+        # A payment that its payer takes back entitles to nothing until that is decided.
+        return False
     match subscription.stripe_status:
         case "active":
             return not subscription.is_collection_paused

@@ -22,8 +22,12 @@ Kind = StripeOperation.Kind
 PAGE = 100
 MISSING = "resource_missing"
 UNCHANGED = "Nothing was charged or changed."
-# What dj-stripe follows of an invoice, filled in by the same call.
-INVOICE_PARTS = ["discounts", "lines.data.discounts"]
+# What dj-stripe follows of an invoice, and by which payments it was paid, filled in by the same call.
+CHARGE_PARTS = [
+    *("data.balance_transaction", "data.payment_intent"),
+    *("data.refunds", "data.refunds.data.balance_transaction"),
+]
+INVOICE_PARTS = ["discounts", "lines.data.discounts", "payments"]
 
 
 class BillingNotConfigured(Problem):
@@ -87,10 +91,20 @@ class Held:
     subscriptions: list[stripe.Subscription]
     schedules: list[stripe.SubscriptionSchedule]
     invoices: list[stripe.Invoice]
+    charges: list[stripe.Charge]
+    disputes: list[stripe.Dispute]
+    warnings: list[stripe.radar.EarlyFraudWarning]
 
     @property
     def objects(self) -> list[stripe.StripeObject]:
-        return [self.customer, *self.schedules, *self.subscriptions, *self.invoices]
+        refunds = [refund for charge in self.charges if charge.refunds for refund in charge.refunds.data]
+        found: list[stripe.StripeObject] = [self.customer]
+        for several in (
+            *(self.schedules, self.subscriptions, self.invoices),
+            *(self.charges, refunds, self.disputes, self.warnings),
+        ):
+            found += several
+        return found
 
 
 def is_configured() -> bool:
@@ -131,20 +145,32 @@ def create(operation: StripeOperation) -> Any:
 
 
 def held_of(customer: str) -> Held:
-    """Three calls: the customer, its subscriptions whatever their status, its invoices."""
+    """Four calls: the customer, its subscriptions whatever their status, its invoices, its charges.
+
+    A fifth for who was ever charged, and one for each charge that was ever disputed.
+    """
     with errors("read a customer"):
         v1 = client().v1
         found = v1.customers.retrieve(customer)
         if getattr(found, "deleted", False):
-            return Held(found, [], [], [])
+            return Held(found, [], [], [], [], [], [])
         subscriptions = v1.subscriptions.list(
             {"customer": customer, "status": "all", "limit": PAGE, "expand": ["data.schedule"]}
         ).data
         invoices = v1.invoices.list(
             {"customer": customer, "limit": PAGE, "expand": [f"data.{part}" for part in INVOICE_PARTS]}
         ).data
+        charges = v1.charges.list({"customer": customer, "limit": PAGE, "expand": CHARGE_PARTS}).data
+        paid = [charge for charge in charges if charge.paid]
+        disputes = [
+            dispute
+            for charge in paid
+            if charge.disputed
+            for dispute in v1.disputes.list({"charge": charge.id, "limit": PAGE}).data
+        ]
+        warnings = v1.radar.early_fraud_warnings.list({"charge": paid[0].id, "limit": PAGE}).data if paid else []
     schedules = [one.schedule for one in subscriptions if isinstance(one.schedule, stripe.SubscriptionSchedule)]
-    return Held(found, subscriptions, schedules, invoices)
+    return Held(found, subscriptions, schedules, invoices, charges, disputes, warnings)
 
 
 def customer_made_by(operation: StripeOperation) -> stripe.Customer | None:
@@ -157,6 +183,11 @@ def customer_made_by(operation: StripeOperation) -> stripe.Customer | None:
 def operation_of(made: stripe.Customer | stripe.checkout.Session | stripe.Refund) -> str:
     """The id of the operation that made it; empty where none of ours did."""
     return str((made.to_dict()["metadata"] or {}).get("operation_id", ""))
+
+
+def workspace_of(customer: stripe.Customer) -> str:
+    """The workspace for which it was made, by its own word, which anybody in the dashboard may have written."""
+    return str((customer.to_dict()["metadata"] or {}).get("workspace_id", ""))
 
 
 def open_checkouts(customer: str) -> list[stripe.checkout.Session]:
@@ -289,6 +320,64 @@ def events_after(event: str) -> tuple[list[stripe.Event] | None, bool]:
                 raise
             return None, False
     return listed.data[::-1], listed.has_more
+
+
+def customer(id: str) -> stripe.Customer:
+    """A deleted one answers too, with little in it."""
+    with errors("read a customer"):
+        return client().v1.customers.retrieve(id)
+
+
+def checkouts_of(customer: str) -> list[stripe.checkout.Session]:
+    """The newest, whatever became of them."""
+    with errors("list a customer's Checkout Sessions"):
+        return client().v1.checkout.sessions.list({"customer": customer, "limit": PAGE}).data
+
+
+# All that Stripe holds of a kind, newest first, a page at a time: what was read is not kept.
+
+
+def all_customers() -> Iterator[list[stripe.Customer]]:
+    """Those that are deleted are not listed."""
+    return _pages("list the customers", client().v1.customers.list)
+
+
+def all_subscriptions() -> Iterator[list[stripe.Subscription]]:
+    return _pages("list the subscriptions", client().v1.subscriptions.list, status="all")
+
+
+def all_refunds() -> Iterator[list[stripe.Refund]]:
+    """With their charges, which name the customers."""
+    return _pages("list the refunds", client().v1.refunds.list, expand=["data.charge"])
+
+
+def all_disputes() -> Iterator[list[stripe.Dispute]]:
+    """With their charges, which name the customers."""
+    return _pages("list the disputes", client().v1.disputes.list, expand=["data.charge"])
+
+
+def all_open_checkouts() -> Iterator[list[stripe.checkout.Session]]:
+    return _pages("list the open Checkout Sessions", client().v1.checkout.sessions.list, status="open")
+
+
+def _pages(act: str, read: Callable[[Any], Any], **parameters: Any) -> Iterator[list[Any]]:
+    parameters["limit"] = PAGE
+    while True:
+        with errors(act):
+            listed = read(parameters)
+        if listed.data:
+            yield listed.data
+        if not listed.has_more:
+            return
+        parameters["starting_after"] = listed.data[-1].id
+
+
+def events_before(event: str | None) -> tuple[list[stripe.Event], bool]:
+    """The page right before an event, or the newest, newest first; and whether there is more."""
+    parameters: Any = {"limit": PAGE} | ({"starting_after": event} if event else {})
+    with errors("read back in the events"):
+        listed = client().v1.events.list(parameters)
+    return listed.data, listed.has_more
 
 
 def webhook_endpoints() -> list[stripe.WebhookEndpoint]:

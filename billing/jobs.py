@@ -7,6 +7,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from accounts import clock
+from accounts.errors import Problem
 from accounts.jobs import HOUSEKEEPING_QUEUE
 from billing import deliveries, gateway, lifecycle, proofs, sync
 from billing.models import Subscription
@@ -70,6 +71,8 @@ def ring_what_is_due(timestamp: int) -> None:
         with transaction.atomic():
             for customer in sync.claim_due(now=clock.now()):
                 sync_customer.defer(customer=customer)
+            for workspace in lifecycle.unsettled():
+                settle_act.defer(workspace_id=workspace)
             customers, events = deliveries.due()
             for customer in customers:
                 look_at_customer.configure(lock=customer).defer(customer=customer)
@@ -104,6 +107,49 @@ def check_billing(timestamp: int) -> None:
     """Nightly: what is off is logged as an error, one line each."""
     for finding in proofs.find():
         log.error("check_billing: %s: %s: %s", finding.proof, finding.id, finding.sentence)
+
+
+@app.periodic(cron="23 2 * * *")
+@app.task(queue=BILLING_QUEUE)
+def reconcile(timestamp: int) -> None:
+    """Nightly, before the proofs, which read its report. What is left for staff is logged as an error, a line each."""
+    # Imported here, because what it mends with defers the jobs above.
+    from billing import reconciliation
+
+    if not gateway.is_configured():
+        return
+    try:
+        outcome = reconciliation.reconcile(now=clock.now())
+    except reconciliation.AlreadyUnderWay:
+        log.warning("reconcile: another one is under way.")
+        return
+    for orphan in outcome.orphans:
+        log.error("reconcile: the %s %s %s", orphan.kind, orphan.id, orphan.sentence)
+    for failure in outcome.failures:
+        log.error("reconcile: %s: %s", failure.subject, failure.sentence)
+    log.log(
+        logging.INFO if outcome.is_clean else logging.ERROR,
+        "reconcile: %s workspaces, %s drifts, %s mended, %s orphans, %s failures.",
+        outcome.workspaces,
+        outcome.drifted,
+        outcome.mended,
+        len(outcome.orphans),
+        len(outcome.failures),
+    )
+
+
+@app.task(queue=BILLING_QUEUE)
+def settle_act(*, workspace_id: str) -> None:
+    """One that fails ends here, and is rung again soon."""
+    try:
+        lifecycle.settle(_subscription(workspace_id), now=clock.now())
+    except Problem as problem:
+        log.warning("What was scheduled for workspace %s was not put back yet: %s", workspace_id, problem.code)
+
+
+@app.task(queue=BILLING_QUEUE, retry=UNTIL_STRIPE_ANSWERS)
+def end_after_lost_dispute(*, workspace_id: str) -> None:
+    lifecycle.end_after_lost_dispute(_subscription(workspace_id), now=clock.now())
 
 
 def _subscription(workspace_id: str) -> Subscription:

@@ -15,6 +15,9 @@ KNOWN: Final = LIVE | ENDED
 # Live ones for which something is, was or will be paid: two of these are one too many.
 CHARGED: Final = LIVE - {"incomplete"}
 
+# Of a dispute: nothing is open any more. A closed inquiry is no dispute.
+DECIDED: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+
 # A second purchase that is older than this was not made by accident: staff decide.
 JUST_NOW: Final = timedelta(days=1)
 
@@ -110,12 +113,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`customer`, `subscriptions` and `invoices` as Stripe has them; `prices` are ours by Stripe's id."""
+    """What Stripe has, as it has it; `prices` are ours by Stripe's id."""
 
     customer: Mapping[str, Any]
     data: tuple[Mapping[str, Any], ...]
     invoices: tuple[Mapping[str, Any], ...]
     prices: Mapping[str, Price]
+    disputes: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_deleted(self) -> bool:
@@ -197,6 +202,7 @@ class Snapshot:
             "pending_plan": None,
             "pending_interval": "",
             "pending_at": None,
+            **self._hold(before),
         }
         if held is None:
             return facts
@@ -222,6 +228,26 @@ class Snapshot:
         if held.is_live:
             facts |= self._pending(held, plan)
         return facts
+
+    def _hold(self, before: Subscription) -> dict[str, Any]:
+        """By the oldest open dispute, or warning of fraud on the newest charge, that staff have not released."""
+        open_ones = [one for one in self.disputes if one["status"] not in DECIDED]
+        open_ones += [one for one in self.warnings if one["actionable"]]
+        held_by = [one for one in open_ones if one["id"] != before.hold_released]
+        first = min(held_by, key=lambda one: one["created"], default=None)
+        if first is None:
+            return {"on_hold_since": None, "hold_reason": ""}
+        return {"on_hold_since": instant(first["created"]), "hold_reason": first["id"]}
+
+    @property
+    def is_lost(self) -> bool:
+        """A payment of the live subscription was taken back by its payer for good."""
+        lost = {one["payment_intent"] for one in self.disputes if one["status"] == "lost"}
+        return self.live is not None and any(
+            payment["payment"]["payment_intent"] in lost
+            for invoice in self.invoices_of(self.live)
+            for payment in invoice["payments"]["data"]
+        )
 
     def unknown_prices(self) -> list[str]:
         """Of live subscriptions: nothing of ours says which plan they are."""

@@ -12,9 +12,9 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from billing import gateway, mirror, quotas
-from billing.entitlements import entitlement
+from billing.entitlements import EDGE, entitlement
 from billing.models import Price, Source, Subscription, SubscriptionChange, UsagePeriod
-from billing.snapshots import KNOWN, Snapshot
+from billing.snapshots import CHARGED, KNOWN, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,25 @@ def claim_due(*, now: datetime, most: int = 500) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE billing_subscription SET sync_due_at = %(again)s WHERE id IN (
+            WITH due AS MATERIALIZED ( -- once: a subquery with SKIP LOCKED could be run for every row
                 SELECT id FROM billing_subscription WHERE sync_due_at <= %(now)s AND stripe_customer_id IS NOT NULL
                 ORDER BY sync_due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
-            ) RETURNING stripe_customer_id
+            )
+            UPDATE billing_subscription s SET sync_due_at = %(again)s FROM due WHERE s.id = due.id
+            RETURNING stripe_customer_id, workspace_id, stripe_status, paid_end
             """,
             {"now": now, "again": now + DUE_AGAIN, "most": most},
         )
-        return [customer for (customer,) in cursor.fetchall()]
+        rows = cursor.fetchall()
+    for _, workspace, status, end in rows:
+        # Invariant 9: for so long the plan went on by itself.
+        if status in CHARGED and end is not None and end + EDGE <= now:
+            log.error(
+                "The paid period of workspace %s ended at %s, and Stripe has not been heard of since: it is on FREE.",
+                workspace,
+                end.isoformat(),
+            )
+    return [row[0] for row in rows]
 
 
 def ring_by(subscription: Subscription, at: datetime) -> None:
@@ -101,6 +112,8 @@ def _snapshot(held: gateway.Held) -> Snapshot:
         data=tuple(subscriptions),
         invoices=tuple(one.to_dict(for_json=True) for one in held.invoices),
         prices={str(price.stripe_price_id): price for price in prices},
+        disputes=tuple(one.to_dict(for_json=True) for one in held.disputes),
+        warnings=tuple(one.to_dict(for_json=True) for one in held.warnings),
     )
 
 
@@ -130,11 +143,18 @@ def _write(
     Subscription.objects.filter(pk=subscription.pk).update(synced_at=now, sync_due_at=snapshot.due_at(now))
     _keep_buckets(subscription, now=now)
     _tell(subscription, snapshot, now)
-    if snapshot.bought_twice(now):
-        from billing.jobs import mend_double_purchase  # which imports this module
-
-        mend_double_purchase.defer(workspace_id=str(subscription.workspace_id))
+    _leave_to_worker(subscription, snapshot, now)
     return True
+
+
+def _leave_to_worker(subscription: Subscription, snapshot: Snapshot, now: datetime) -> None:
+    """What Stripe's state asks of us, and takes calls of its own."""
+    from billing import jobs  # which import this module
+
+    if snapshot.bought_twice(now):
+        jobs.mend_double_purchase.defer(workspace_id=str(subscription.workspace_id))
+    if snapshot.is_lost:
+        jobs.end_after_lost_dispute.defer(workspace_id=str(subscription.workspace_id))
 
 
 def _reflect(subscription: Subscription, held: gateway.Held) -> None:

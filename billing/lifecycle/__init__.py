@@ -2,10 +2,17 @@
 
 from billing.lifecycle.changes import Preview, cancel, change_plan, preview_change, resume
 from billing.lifecycle.checkout import Checkout, Portal, Return, open_portal, returned, start_checkout
-from billing.lifecycle.collection import pause_collection, refund, resume_collection
+from billing.lifecycle.collection import (
+    end_after_lost_dispute,
+    pause_collection,
+    refund,
+    release_hold,
+    resume_collection,
+)
 from billing.lifecycle.comps import comp
 from billing.lifecycle.customers import ensure_customer
 from billing.lifecycle.mending import mend_double_purchase
+from billing.lifecycle.restoring import remember, settle, unsettled
 from billing.lifecycle.standing import Busy, NotShownYet, look
 from billing.lifecycle.trials import (
     TRIAL_LENGTH,
@@ -33,6 +40,7 @@ __all__ = [
     "cancel",
     "change_plan",
     "comp",
+    "end_after_lost_dispute",
     "ensure_customer",
     "look",
     "mend_double_purchase",
@@ -40,9 +48,13 @@ __all__ = [
     "pause_collection",
     "preview_change",
     "refund",
+    "release_hold",
+    "remember",
     "resume",
     "resume_collection",
     "returned",
+    "settle",
     "standing_of",
     "start_checkout",
+    "unsettled",
 ]

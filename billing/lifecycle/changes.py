@@ -7,8 +7,9 @@ from typing import Any
 
 from accounts.models import User
 from billing import gateway, quotas, sync
-from billing.lifecycle import operations, standing
+from billing.lifecycle import operations, restoring, standing
 from billing.lifecycle.checkout import open_portal, payment_required, price_of, sellable
+from billing.lifecycle.schedules import intent_of, release, schedule_change
 from billing.models import Interval, Plan, Price, Source, StripeOperation, Subscription, SubscriptionChange
 from billing.snapshots import Held, Snapshot, id_of
 
@@ -75,7 +76,7 @@ class Change:
 
     @property
     def intent(self) -> dict[str, Any]:
-        return {"subscription": self.held.id, "price": self.price.stripe_price_id}
+        return intent_of(self.held, self.price)
 
     def item(self) -> dict[str, Any]:
         return {"id": self.held.item["id"], "price": self.price.stripe_price_id}
@@ -141,8 +142,10 @@ def cancel(subscription: Subscription, *, reason: str, actor: User | None, now: 
             raise standing.NoChange("This plan is cancelled already, and ends with the period that is paid.")
         else:
             sync.ring_by(subscription, now)
-            _release(subscription, live)
+            scheduled = restoring.remember(subscription, live)
+            release(subscription, live)
             gateway.schedule_cancel(live.id, reason=reason)
+            restoring.forget(scheduled)
         standing.confirm(subscription, now=now, cause=SubscriptionChange.CANCEL, actor=actor)
 
 
@@ -154,7 +157,8 @@ def resume(subscription: Subscription, *, actor: User | None, now: datetime) -> 
         if live.status != "paused" and live.cancel_at is None and live.next_phase is None:
             raise standing.NoChange("Nothing is scheduled to end: this plan goes on as it is.")
         sync.ring_by(subscription, now)
-        _release(subscription, live)
+        operations.give_up_open(Kind.RESTORE, workspace=subscription.workspace)
+        release(subscription, live)
         if live.status == "paused":
             _resume_paused(subscription, live, now=now)
         elif _has_own_cancel(live):
@@ -188,19 +192,21 @@ def _change(snapshot: Snapshot, live: Held, plan: str, interval: str | None) -> 
 def _stay(subscription: Subscription, live: Held, change: Change, *, actor: User | None, now: datetime) -> None:
     """To the present plan: takes a pending change back, or finds that an earlier try had got through."""
     tried = operations.find_open(Kind.UPGRADE, workspace=subscription.workspace, intent=change.intent)
+    operations.give_up_open(Kind.RESTORE, workspace=subscription.workspace)
     if tried is not None:
         operations.finish(tried, live.id)
         return
     if live.next_phase is None:
         raise standing.NoChange(f"This workspace is on {change.price.plan.name} by the {live.interval} already.")
     sync.ring_by(subscription, now)
-    _release(subscription, live)
+    release(subscription, live)
     standing.confirm(subscription, now=now, cause=SubscriptionChange.RESUME, actor=actor)
 
 
 def _upgrade(subscription: Subscription, live: Held, change: Change, *, actor: User | None, now: datetime) -> None:
     sync.ring_by(subscription, now)
-    _release(subscription, live)
+    scheduled = restoring.remember(subscription, live)
+    release(subscription, live)
     if _has_own_cancel(live):
         gateway.keep(live.id, is_by_flag=live.data["cancel_at_period_end"])
     operation = operations.begin(
@@ -220,11 +226,13 @@ def _upgrade(subscription: Subscription, live: Held, change: Change, *, actor: U
         _pay_or_tell(changed)
     except (gateway.PaymentFailed, gateway.StripeRefused) as error:
         operations.give_up(operation, error.code)
-        _put_back(subscription, live)
+        if scheduled is not None:
+            restoring.put_back(subscription, standing.live(subscription, now=now)[1], scheduled)
         standing.confirm(subscription, now=now, cause=SubscriptionChange.STRIPE, actor=None)
         if isinstance(error, gateway.PaymentFailed):
             raise _with_a_way_out(subscription, error, now=now) from error
         raise
+    restoring.forget(scheduled)
     standing.confirm(subscription, now=now, cause=SubscriptionChange.UPGRADE, actor=actor)
     operations.finish(operation, live.id)
 
@@ -238,59 +246,14 @@ def _downgrade(subscription: Subscription, live: Held, change: Change, *, actor:
         operations.finish(tried, str(live.schedule["id"]) if live.schedule else "")
         return
     sync.ring_by(subscription, now)
-    _release(subscription, live)
-    if live.cancel_at is not None and _has_own_cancel(live):
+    scheduled = restoring.remember(subscription, live)
+    release(subscription, live)
+    if _has_own_cancel(live):
         gateway.keep(live.id, is_by_flag=live.data["cancel_at_period_end"])
-    operation, schedule = _schedule(subscription, live, change)
+    operation, schedule = schedule_change(subscription, live, change.price)
+    restoring.forget(scheduled)
     standing.confirm(subscription, now=now, cause=SubscriptionChange.DOWNGRADE, actor=actor)
     operations.finish(operation, schedule)
-
-
-def _schedule(subscription: Subscription, live: Held, change: Change) -> tuple[StripeOperation, str]:
-    """Two calls; one that has only the first of its phases changes nothing, and is released by the next act.
-
-    The operation is left open, until our rows show what it did.
-    """
-    operation = operations.begin(
-        Kind.SCHEDULE,
-        workspace=subscription.workspace,
-        intent=change.intent,
-        parameters={"from_subscription": live.id},
-    )
-    made = operations.send(operation)
-    present = made.phases[0]
-    discounts: dict[str, Any] = {}
-    if present.discounts:
-        # A phase that names none would take the customer's in place of the subscription's.
-        discounts = {"discounts": [{"discount": id_of(one.discount)} for one in present.discounts if one.discount]}
-    phases: list[dict[str, Any]] = [
-        {
-            "items": [{"price": id_of(item.price), "quantity": item.quantity} for item in present["items"]],
-            "start_date": present.start_date,
-            "end_date": int(live.end.timestamp()),
-            **discounts,
-        },
-        {
-            "items": [{"price": change.price.stripe_price_id, "quantity": 1}],
-            "duration": {"interval": change.price.interval, "interval_count": 1},
-            **discounts,
-        },
-    ]
-    metadata = {"workspace_id": str(subscription.workspace_id), "operation_id": str(operation.pk)}
-    try:
-        gateway.set_phases(made.id, phases, metadata)
-    except gateway.StripeRefused as error:
-        operations.give_up(operation, error.message)
-        raise
-    return operation, str(made.id)
-
-
-def _release(subscription: Subscription, live: Held) -> None:
-    """A subscription with a schedule refuses changes of its plan and its end."""
-    if live.schedule is not None:
-        # Sent again, its creation would be answered with the schedule that is released here.
-        operations.give_up_open(Kind.SCHEDULE, workspace=subscription.workspace)
-        gateway.release_schedule(live.schedule["id"])
 
 
 def _anchored_now(live: Held) -> dict[str, Any]:
@@ -307,16 +270,6 @@ def _pay_or_tell(changed: Any) -> None:
     invoice = changed.latest_invoice
     if changed.pending_update is not None or (changed.status == "paused" and invoice is not None):
         raise gateway.PaymentFailed(invoice.hosted_invoice_url or "")
-
-
-def _put_back(subscription: Subscription, live: Held) -> None:
-    """What was taken away for an upgrade that did not come: the scheduled cancel, or the scheduled change."""
-    if _has_own_cancel(live):
-        gateway.schedule_cancel(live.id)
-    elif live.next_phase is not None:
-        price = Price.objects.filter(stripe_price_id=id_of(live.next_phase["items"][0]["price"])).first()
-        if price is not None:
-            operations.finish(*_schedule(subscription, live, Change(live, price)))
 
 
 def _preview_parameters(change: Change) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
 from accounts.models import User
 from billing import gateway, sync
 from billing.lifecycle import standing
@@ -48,14 +50,15 @@ def refund(
     *,
     invoice: str,
     amount: int | None = None,
+    ends_access: bool = False,
     reason: str,
     actor: User | None,
     now: datetime,
 ) -> int:
     """Give back an invoice of this workspace, in whole or `amount` minor units of it; the units given back.
 
+    With `ends_access` its subscription is cancelled at Stripe now; without it what was paid runs out.
     Raises ValueError for an invoice that is not this workspace's and for more than is left of it.
-    What it makes of the plan is not decided here.
     """
     with standing.turn_of(subscription):
         snapshot = standing.look(subscription, now=now)
@@ -63,10 +66,41 @@ def refund(
         if found is None or subscription_of(found) is None:
             raise ValueError(f"{invoice} is no invoice of this workspace's subscription.")
         before = subscription.facts()
+        sync.ring_by(subscription, now)
         given = give_back(subscription, invoice, amount=amount, reason="requested_by_customer")
+        if ends_access and snapshot and snapshot.live and snapshot.live.id == subscription_of(found):
+            gateway.cancel_now(snapshot.live.id, reason=reason)
         standing.confirm(subscription, now=now, cause=SubscriptionChange.STRIPE, actor=actor)
         _audit("refund", subscription, before=before, reason=reason, actor=actor, now=now, invoice=invoice, given=given)
     return given
+
+
+def release_hold(subscription: Subscription, *, reason: str, actor: User | None, now: datetime) -> None:
+    """The dispute or warning that holds the workspace was looked at, and holds it no longer. Raises NoChange."""
+    with transaction.atomic():
+        subscription.lock()
+        if subscription.on_hold_since is None:
+            raise standing.NoChange("This workspace is not on hold.")
+        before = subscription.facts()
+        subscription.change(
+            cause=SubscriptionChange.RELEASE,
+            now=now,
+            actor=actor,
+            hold_released=subscription.hold_reason,
+            on_hold_since=None,
+            hold_reason="",
+        )
+        _audit("release hold", subscription, before=before, reason=reason, actor=actor, now=now)
+
+
+def end_after_lost_dispute(subscription: Subscription, *, now: datetime) -> None:
+    """The subscription whose payment was taken back for good is cancelled at Stripe; another, bought since, is not."""
+    with standing.turn_of(subscription):
+        snapshot = standing.look(subscription, now=now)
+        if snapshot is not None and snapshot.live is not None and snapshot.is_lost:
+            sync.ring_by(subscription, now)
+            gateway.cancel_now(snapshot.live.id, reason="Payment disputed and lost")
+            standing.confirm(subscription, now=now, cause=SubscriptionChange.CANCEL, actor=None)
 
 
 def _audit(

@@ -34,7 +34,7 @@ class NoChange(Problem):
 class PaymentRequired(Problem):
     def __init__(self, payment_url: str) -> None:
         super().__init__(
-            "A payment of this workspace is open. Complete it at payment_url first; your plan goes on with it.",
+            "A payment of this workspace is open. Complete it at payment_url first.",
             "payment_required",
             payment_url=payment_url,
         )

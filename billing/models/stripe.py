@@ -24,6 +24,8 @@ class StripeOperation(models.Model):
         PORTAL_CONFIGURATION = "portal_configuration"
         UPGRADE = "upgrade"
         SCHEDULE = "schedule"
+        # No creation: what an act takes away before it puts something in its place.
+        RESTORE = "restore"
         REFUND = "refund"
         PRODUCT = "product"
         PRICE = "price"
@@ -40,12 +42,18 @@ class StripeOperation(models.Model):
     )
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
+    look_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a worker sees to it, if whoever began it has not ended it by then."
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "kind", "-id"], name="operation_by_workspace"),
             models.Index(fields=["kind", "-id"], condition=Q(finished_at=None), name="operation_open"),
+            models.Index(
+                fields=["look_at"], condition=Q(finished_at=None, look_at__isnull=False), name="operation_left_open"
+            ),
         ]
         constraints: ClassVar = [
             # Invariant 10: of any number who find no customer at once, all send one and the same call.

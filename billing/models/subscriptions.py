@@ -78,6 +78,12 @@ class Subscription(models.Model):
     pending_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     pending_interval = models.CharField(max_length=5, choices=Interval, blank=True)
     pending_at = models.DateTimeField(null=True, blank=True)
+    on_hold_since = models.DateTimeField(
+        null=True, blank=True, help_text="A dispute, or a warning of fraud, is open: what is paid entitles to nothing."
+    )
+    hold_reason = models.CharField(max_length=255, blank=True, help_text="The dispute or warning at Stripe.")
+    # Staff's own: what they have looked at and found in order.
+    hold_released = models.CharField(max_length=255, blank=True, help_text="A dispute or warning that holds nothing.")
 
     # How fresh that is. A sync takes a number, fetches, and writes only while the number is its own.
     sync_number = models.PositiveBigIntegerField(default=0, editable=False)
@@ -174,7 +180,7 @@ class SubscriptionChange(models.Model):
 
     CREATED, TRIAL, COMP, OVERRIDE, STRIPE = "created", "trial", "comp", "override", "stripe"
     CUSTOMER, UPGRADE, DOWNGRADE, CANCEL, RESUME = "customer", "upgrade", "downgrade", "cancel", "resume"
-    PAUSE = "pause"
+    PAUSE, RELEASE = "pause", "release"
     # Stripe's words for a subscription whose price counts towards monthly recurring revenue.
     EARNING = frozenset({"active", "past_due"})
 

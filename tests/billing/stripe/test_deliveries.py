@@ -317,14 +317,19 @@ def test_a_list_that_is_longer_than_a_page_is_read_to_its_end(payer: Payer) -> N
     assert EventCursor.objects.get().stripe_id == newest
 
 
-def test_a_cursor_that_stripe_has_forgotten_is_loud_and_begins_anew(
-    payer: Payer, caplog: pytest.LogCaptureFixture
+def test_after_a_cursor_that_stripe_has_forgotten_the_whole_list_is_read(
+    payer: Payer, work: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    payer.checkout("pro")
+    payer.stand_in.pay(payer.checkout("pro"))
+    for number in range(110):
+        payer.client.v1.customers.update(payer.customer, {"name": f"Bob {number}"})
     EventCursor.objects.create(stripe_id="evt_forgotten", read_at=datetime.now(UTC))
-    assert catch_up.catch_up(now=clock.now()) == 0
+    assert catch_up.catch_up(now=clock.now()) > 110
     assert any("reconcile" in record.getMessage() for record in caplog.records)
     assert EventCursor.objects.get().stripe_id == payer.client.v1.events.list({"limit": 1}).data[0].id
+    assert catch_up.catch_up(now=clock.now()) == 0
+    work()
+    assert payer.sees()["plan"] == "pro"
 
 
 def test_done_events_are_forgotten_after_a_month_and_no_others(pro: Payer) -> None:

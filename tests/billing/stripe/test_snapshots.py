@@ -81,6 +81,8 @@ def test_a_bought_month(subscriber: Payer) -> None:
         "pending_plan": None,
         "pending_interval": "",
         "pending_at": None,
+        "on_hold_since": None,
+        "hold_reason": "",
     }
 
 
@@ -116,7 +118,7 @@ def test_a_word_never_seen_before_is_not_paid_and_loud(subscriber: Payer, caplog
     assert subscriber.sees()["plan"] == "free"
     assert row.stripe_status == NEW_WORD
     with caplog.at_level(logging.ERROR):
-        sync._tell(subscriber.row, held(subscriber))
+        sync._tell(subscriber.row, held(subscriber), clock.now())
     (record,) = caplog.records
     assert NEW_WORD in record.getMessage()
 
@@ -221,7 +223,7 @@ def test_a_pending_update_is_an_offer(subscriber: Payer) -> None:
     assert snapshot.facts(subscriber.row) == before
     assert snapshot.debt is None
     now = clock.now()
-    assert snapshot.due_at(now) == now + timedelta(hours=1)
+    assert snapshot.due_at(now) == now + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("behavior", ["void", "keep_as_draft", "mark_uncollectible"])
