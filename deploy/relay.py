@@ -1,20 +1,17 @@
 """What a person at the terminal should see of a child's log: warnings, tracebacks and mails."""
 
-import email
-import email.policy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from email.message import EmailMessage
 
 TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b")
 # Where Python's or gunicorn's log line names its level; further on it is part of a message.
 LEVEL_COLUMNS = 80
 # Both begin with the date and the time of day, one of them in brackets.
 UP_TO_THE_MINUTE = len("2026-11-21 10:00")
-# Django's console mail backend begins with the headers and ends with a ruler.
-MAIL_BEGINS = re.compile(r"(Content-Type|MIME-Version): ")
-MAIL_ENDS = "-" * 79
+# As accounts.mail writes it: between two rules the headers, an empty line and the text.
+MAIL_RULE = "-" * 72
+MAIL_BEGINS = "To: "
 # A mail that never ends was none.
 LONGEST_MAIL = 400
 
@@ -28,14 +25,14 @@ class Relay:
     last: tuple[str, str] = ("", "")
 
     def feed(self, line: str) -> Iterator[str]:
-        if self.mail or MAIL_BEGINS.match(line):
-            if line == MAIL_ENDS:
-                yield from readable(self.mail)
-                self.mail = []
-            elif len(self.mail) < LONGEST_MAIL:
-                self.mail.append(line)
-            else:
-                self.mail = []
+        if self.mail == [MAIL_RULE] and not line.startswith(MAIL_BEGINS):
+            # The rule was another's.
+            self.mail = []
+        if self.mail and line == MAIL_RULE:
+            yield from readable(self.mail[1:])
+            self.mail = []
+        elif self.mail or line == MAIL_RULE:
+            self.mail = [*self.mail, line] if len(self.mail) < LONGEST_MAIL else []
         elif self.is_in_traceback:
             yield line
             self.is_in_traceback = line.startswith((" ", "\t")) or not line
@@ -51,11 +48,9 @@ class Relay:
 
 
 def readable(lines: list[str]) -> Iterator[str]:
-    """The mail as its reader sees it: to whom, about what, and the text."""
-    message = email.message_from_string("\n".join(lines), policy=email.policy.default)
-    assert isinstance(message, EmailMessage)
-    yield f"Mail to {message['To']}: {message['Subject']}"
-    body = message.get_body(preferencelist=("plain", "html"))
-    text = str(body.get_content()) if body is not None else ""
-    for line in text.strip().splitlines():
+    """To whom, about what, and the text."""
+    empty = lines.index("") if "" in lines else len(lines)
+    headers = dict(line.partition(": ")[::2] for line in lines[:empty])
+    yield f"Mail to {headers['To']}: {headers.get('Subject', '')}"
+    for line in lines[empty + 1 :]:
         yield f"  {line}"

@@ -5,33 +5,19 @@ import re
 import shlex
 import stat
 import subprocess
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import environ
 import pytest
+from django.core.mail import EmailMultiAlternatives
+from django.utils.module_loading import import_string
 
+from config.settings import mailer
 from deploy import demo_env
 from deploy.files import LaunchError
 from deploy.relay import Relay
-
-MAIL = (
-    """\
-Content-Type: text/plain; charset="utf-8"
-MIME-Version: 1.0
-Content-Transfer-Encoding: 7bit
-Subject: Choose a new password
-From: AI-Manus <no-reply@example.com>
-To: bob@example.com
-Date: Fri, 21 Nov 2026 10:00:00 -0000
-Message-ID: <1@example.com>
-
-Open this page:
-
-http://127.0.0.1:8000/accounts/password/reset/key/abc/
-
-"""
-    + "-" * 79
-)
 
 
 def shown(text: str) -> list[str]:
@@ -39,13 +25,42 @@ def shown(text: str) -> list[str]:
     return [line for given in text.splitlines() for line in relay.feed(given)]
 
 
-def test_a_mail_is_shown_as_its_reader_sees_it() -> None:
-    assert shown(MAIL + "\nordinary") == [
-        "Mail to bob@example.com: Choose a new password",
-        "  Open this page:",
-        "  ",
-        "  http://127.0.0.1:8000/accounts/password/reset/key/abc/",
+@pytest.fixture
+def sent(tmp_path: Path) -> Callable[..., str]:
+    """What the demo's worker writes when it sends this text, by the backend that the demo's environment names."""
+    backend = import_string(mailer(make(tmp_path / "demo.env")["EMAIL_URL"])["BACKEND"])
+
+    def send(body: str, *to: str) -> str:
+        stream = StringIO()
+        message = EmailMultiAlternatives(subject="Choose a new password", body=body, to=to or ["bob@example.com"])
+        message.attach_alternative("<p>Not for a terminal.</p>", "text/html")
+        assert backend(alias="default", stream=stream).send_messages([message]) == 1
+        return stream.getvalue()
+
+    return send
+
+
+LINK = "http://127.0.0.1:8000/accounts/password/reset/key/" + "abc" * 60
+
+
+def test_a_mail_is_shown_as_its_reader_sees_it(sent: Callable[..., str]) -> None:
+    first = sent(f"Open this page:\n\n{LINK}\n")
+    second = sent("To: be read.", "ann@example.com", "bob@example.com")
+    assert shown(f"ordinary\n{first}ordinary\n{second}{first}ordinary") == [
+        *("Mail to bob@example.com: Choose a new password", "  Open this page:", "  ", f"  {LINK}"),
+        *("Mail to ann@example.com, bob@example.com: Choose a new password", "  To: be read."),
+        *("Mail to bob@example.com: Choose a new password", "  Open this page:", "  ", f"  {LINK}"),
     ]
+
+
+def test_what_is_no_mail_hides_no_trouble_and_no_mail(sent: Callable[..., str]) -> None:
+    mail = sent("Short.")
+    rule = mail.splitlines()[0]
+    trouble = "2026-11-21 10:00:00 WARNING billing a counter is off"
+    seen = ["Mail to bob@example.com: Choose a new password", "  Short."]
+    assert shown(f"{rule}\n{trouble}\n{rule}\n{mail}") == [trouble, *seen]
+    # One that is longer than any mail is not kept back for ever.
+    assert shown(f"{sent('x' + chr(10) * 500 + 'x')}{mail}{trouble}") == [*seen, trouble]
 
 
 def test_warnings_and_tracebacks_are_shown_and_the_rest_is_not() -> None:
