@@ -34,6 +34,8 @@ PARTS = (
 )
 START_SECONDS = 90
 STOP_SECONDS = 30
+MAIL_SECONDS = 15
+MONTH_SECONDS = 32 * 24 * 3600
 # One that a shell, JSON, a command line and the file of the environment could each misread.
 PASSWORD = """-it's "quoted" for $5 & more"""
 # Set for the tests themselves; a person's terminal has none of them.
@@ -170,6 +172,15 @@ def ask_stripe(key: str, port: int, path: str, **parameters: str) -> tuple[int, 
             return error.code, json.load(error)
 
 
+def register(port: int, email: str) -> None:
+    body = json.dumps({"fullname": "Ann", "email": email, "password": "correct horse battery"}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/v1/auth/register", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - on this machine
+        assert answer.status == 201
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_the_demo_from_its_first_start_to_a_killed_launcher(checkout: Path, running_cluster: RunningCluster) -> None:
     port, stripe_port = free_port(), free_port()
@@ -187,6 +198,10 @@ def test_the_demo_from_its_first_start_to_a_killed_launcher(checkout: Path, runn
         assert stat.S_IMODE(written.stat().st_mode) == 0o600
         answer = offered(terminal, "pro@example.com:")
         assert '"plan":"pro"' in answer.replace(" ", "")
+        # Mails are read at the terminal, whichever process wrote them.
+        register(port, "newcomer@example.com")
+        wait_for(lambda: "Mail to newcomer@example.com: " in terminal.read_text(), MAIL_SECONDS)
+        assert "/accounts/confirm-email/" in terminal.read_text()
         # The stand-in takes the demo's key and no other, and the clock that it moves is the demo's.
         key = demo_env.read(written)["STRIPE_SECRET_KEY"]
         assert ask_stripe(key, stripe_port, "account")[0] == 200
@@ -195,10 +210,10 @@ def test_the_demo_from_its_first_start_to_a_killed_launcher(checkout: Path, runn
         # What can be bought is for sale there.
         prices = {price["unit_amount"] for price in ask_stripe(key, stripe_port, "prices")[1]["data"]}
         assert prices >= {1900, 4900}
-        assert json.loads(offered(terminal, "the clock never goes back:"))["offset"] == 2678400
+        assert json.loads(offered(terminal, "the clock never goes back:"))["offset"] == MONTH_SECONDS
         # Beside the demo, with nothing set, a command reaches the demo's database, its Stripe and its clock.
         asked = manage(checkout, "shell", "--verbosity=0", "--command", BESIDE)
-        assert json.loads(asked.stdout) == [1, f"http://127.0.0.1:{stripe_port}", key, 2678400], asked.stderr
+        assert json.loads(asked.stdout) == [1, f"http://127.0.0.1:{stripe_port}", key, MONTH_SECONDS], asked.stderr
         assert manage(checkout, "migrate", "--check").returncode == 0
         second = launch(checkout)
         assert second.returncode == 1
@@ -214,7 +229,7 @@ def test_the_demo_from_its_first_start_to_a_killed_launcher(checkout: Path, runn
         assert written.read_text() == first_env
         assert ask_stripe(key, stripe_port, f"customers/{customer}")[1]["name"] == "Ann"
         with urllib.request.urlopen(f"http://127.0.0.1:{stripe_port}/_control/clock", timeout=10) as clock:
-            assert json.load(clock)["offset"] == 2678400
+            assert json.load(clock)["offset"] == MONTH_SECONDS
         assert sum("tests.fake_stripe" in command for command in processes_of(checkout)) == 1
         assert len(processes_of(checkout)) > 5
         launcher.kill()
