@@ -365,3 +365,15 @@ def test_an_invoice_prints_its_lines_and_sums(shop: Shop, browser: Browser) -> N
     assert "Pay this invoice" not in page
     assert invoice.invoice_pdf is not None
     assert browser.open(invoice.invoice_pdf) == page
+
+
+@pytest.mark.parametrize(("method", "due"), [("void_invoice", "$0.00"), ("mark_uncollectible", "$7.00")])
+def test_of_an_invoice_that_was_voided_nothing_is_due(shop: Shop, browser: Browser, method: str, due: str) -> None:
+    shop.client.v1.invoice_items.create({"customer": shop.customer, "amount": 700, "currency": "usd"})
+    invoice = shop.client.v1.invoices.create({"customer": shop.customer, "pending_invoice_items_behavior": "include"})
+    shop.client.v1.invoices.finalize_invoice(invoice.id)
+    assert "Due</th><td>$7.00" in browser.open(f"/i/{invoice.id}")
+    getattr(shop.client.v1.invoices, method)(invoice.id)
+    page = browser.open(f"/i/{invoice.id}")
+    assert f"Due</th><td>{due}" in page
+    assert "Pay this invoice" not in page

@@ -71,7 +71,13 @@ def _show(world: World, invoice: Object, typed: CardForm) -> Shown:
     credited = invoice["post_payment_credit_notes_amount"] + invoice["pre_payment_credit_notes_amount"]
     if credited:
         sums.append(("Credit notes", -credited))
-    sums.append(("Paid", invoice["amount_paid"]) if invoice["status"] == "paid" else ("Due", invoice["amount_due"]))
+    match invoice["status"]:
+        case "paid":
+            sums.append(("Paid", invoice["amount_paid"]))
+        case "void":
+            sums.append(("Due", 0))
+        case _:
+            sums.append(("Due", invoice["amount_due"]))
     paid_at = invoice["status_transitions"]["paid_at"]
     title = f"Invoice {invoice['number'] or '(draft)'}"
     body = fill(
