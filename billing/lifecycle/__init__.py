@@ -1,7 +1,7 @@
 """Acts on a subscription: each takes `now`, leaves a line of history, and refills nothing."""
 
 from billing.lifecycle.changes import Preview, cancel, change_plan, preview_change, resume
-from billing.lifecycle.checkout import Checkout, Portal, Return, open_portal, returned, start_checkout
+from billing.lifecycle.checkout import Checkout, start_checkout
 from billing.lifecycle.collection import (
     end_after_lost_dispute,
     pause_collection,
@@ -12,7 +12,9 @@ from billing.lifecycle.collection import (
 from billing.lifecycle.comps import comp
 from billing.lifecycle.customers import ensure_customer
 from billing.lifecycle.mending import mend_double_purchase
+from billing.lifecycle.portal import Portal, open_portal
 from billing.lifecycle.restoring import remember, settle, unsettled
+from billing.lifecycle.returns import Return, returned
 from billing.lifecycle.standing import Busy, NotShownYet, look
 from billing.lifecycle.trials import (
     TRIAL_LENGTH,

@@ -8,7 +8,8 @@ from typing import Any
 from accounts.models import User
 from billing import gateway, quotas, sync
 from billing.lifecycle import operations, restoring, standing
-from billing.lifecycle.checkout import open_portal, payment_required, price_of, sellable
+from billing.lifecycle.checkout import payment_required, price_of, sellable
+from billing.lifecycle.portal import open_portal
 from billing.lifecycle.schedules import intent_of, release, schedule_change
 from billing.models import Interval, Plan, Price, Source, StripeOperation, Subscription, SubscriptionChange
 from billing.snapshots import Held, Snapshot, id_of

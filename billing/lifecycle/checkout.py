@@ -1,26 +1,22 @@
 """Buying a plan: a Checkout Session at Stripe, never a second subscription beside a live one."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 
 from accounts.errors import Problem
 from billing import gateway, sync
 from billing.lifecycle import operations, standing
 from billing.lifecycle.customers import ensure_customer
+from billing.lifecycle.portal import open_portal
+from billing.lifecycle.returns import LOOK_AGAIN, SESSION_ID, return_page
 from billing.models import Price, StripeOperation, Subscription
 from billing.snapshots import Snapshot
 
-# A checkout that was paid shows by itself, also when nobody comes back from it and nothing rings.
-LOOK_AGAIN = timedelta(minutes=5)
 # By Stripe's default an open session expires after a day; the operations of the last two are looked at.
 SESSION_LIFE = timedelta(days=2)
-#: What Stripe puts the session's id in place of.
-SESSION_ID = "{CHECKOUT_SESSION_ID}"
 
 Kind = StripeOperation.Kind
 
@@ -44,11 +40,6 @@ class CurrencyFixed(Problem):
 @dataclass(frozen=True)
 class Checkout:
     id: str
-    url: str
-
-
-@dataclass(frozen=True)
-class Portal:
     url: str
 
 
@@ -144,76 +135,6 @@ def price_of(plan: str, interval: str, currency: str | None) -> Price:
     return price
 
 
-def open_portal(subscription: Subscription, *, return_url: str, now: datetime) -> Portal:
-    """Stripe's portal on our own Configuration; makes the customer where it is missing."""
-    gateway.client()
-    with standing.turn_of(subscription):
-        customer = ensure_customer(subscription, now=now)
-        configuration = portal_configuration()
-        operation = operations.begin(
-            Kind.PORTAL,
-            workspace=subscription.workspace,
-            # Each is for once: a session that was handed out is not handed out again.
-            intent={"return_url": return_url, "once": str(uuid.uuid4())},
-            parameters=lambda operation: {
-                "customer": customer,
-                "configuration": configuration,
-                "return_url": return_page(operation),
-            },
-        )
-        sync.ring_by(subscription, now + LOOK_AGAIN)
-        return Portal(operations.carry_out(operation).url)
-
-
-def portal_configuration() -> str:
-    """The id of the Configuration that says what we allow, made or changed at Stripe when that changes."""
-    wanted = _portal_parameters()
-    made = StripeOperation.objects.filter(kind=Kind.PORTAL_CONFIGURATION, error="").exclude(stripe_id="")
-    latest: StripeOperation | None = made.first()
-    if latest is None:
-        operation = operations.begin(Kind.PORTAL_CONFIGURATION, intent=wanted, parameters=wanted)
-        return str(operations.carry_out(operation).id)
-    if latest.intent != wanted:
-        gateway.update_portal_configuration(latest.stripe_id, wanted)
-        latest.intent = wanted
-        latest.save(update_fields=["intent"])
-    return latest.stripe_id
-
-
-def return_page(operation: StripeOperation) -> str:
-    """Where Stripe's pages lead back to: our rows are brought up to date before anybody reads them."""
-    return f"{settings.SITE_URL}{reverse('billing_return', args=[operation.pk])}"
-
-
-@dataclass(frozen=True)
-class Return:
-    """Somebody came back from Stripe's pages. `status` is the Checkout Session's, None from the portal."""
-
-    subscription: Subscription
-    target: str
-    status: str | None
-
-
-def returned(operation: StripeOperation, *, is_canceled: bool, now: datetime) -> Return | None:
-    """Brings our rows up to date; None when what Stripe holds under this id is not this workspace's.
-
-    Nothing that the address carries is believed: the session is the one that was made here, and
-    its customer is compared.
-    """
-    subscription = Subscription.objects.with_plans().get(workspace=operation.workspace_id)
-    status = None
-    target = operation.intent.get("return_url", "")
-    if operation.kind == Kind.CHECKOUT:
-        session = gateway.checkout(operation.stripe_id)
-        if str(session.customer) != subscription.stripe_customer_id:
-            return None
-        status = "canceled" if is_canceled and session.status == "open" else session.status
-        target = operation.intent["cancel_url" if is_canceled else "success_url"]
-        target = target.replace(SESSION_ID, operation.stripe_id)
-    standing.look(subscription, now=now)
-    return Return(subscription, target, status)
-
-
 def _open_again(subscription: Subscription, customer: str, price: Price, targets: dict[str, str]) -> Checkout | None:
     """The open session for this price, leading back to where this request wants; every other open one is ended."""
     found = None
@@ -266,41 +187,3 @@ def _checkout_parameters(operation: StripeOperation, customer: str, price: Price
         # Tax is computed from the address, which an existing customer may not have yet.
         parameters["customer_update"] = {"address": "auto"}
     return parameters
-
-
-def _portal_parameters() -> dict[str, Any]:
-    """Cancel at the period's end, larger now and in full, smaller or shorter at the period's end. See STRIPE.md."""
-    products: dict[str, list[str]] = {}
-    sold = Price.objects.filter(is_active=True, plan__is_public=True, stripe_price_id__isnull=False)
-    for price in sold.order_by("plan__rank", "interval", "currency"):
-        products.setdefault(price.stripe_product_id, []).append(str(price.stripe_price_id))
-    update: dict[str, Any] = {"enabled": False}
-    if products:
-        update = {
-            "enabled": True,
-            "default_allowed_updates": ["price"],
-            "products": [{"product": product, "prices": prices} for product, prices in products.items()],
-            "proration_behavior": "always_invoice",
-            "billing_cycle_anchor": "now",
-            "schedule_at_period_end": {
-                "conditions": [{"type": "decreasing_item_amount"}, {"type": "shortening_interval"}]
-            },
-        }
-    return {
-        "business_profile": {"headline": "AI-Manus"},
-        "features": {
-            "customer_update": {"enabled": True, "allowed_updates": ["email", "address", "tax_id"]},
-            "invoice_history": {"enabled": True},
-            "payment_method_update": {"enabled": True},
-            "subscription_cancel": {
-                "enabled": True,
-                "mode": "at_period_end",
-                "proration_behavior": "none",
-                "cancellation_reason": {
-                    "enabled": True,
-                    "options": ["too_expensive", "missing_features", "switched_service", "unused", "other"],
-                },
-            },
-            "subscription_update": update,
-        },
-    }
