@@ -21,6 +21,8 @@ from billing.models import (
     LedgerEntry,
     Plan,
     Price,
+    ReconciliationReport,
+    StripeEvent,
     StripeOperation,
     Subscription,
     SubscriptionChange,
@@ -176,6 +178,15 @@ class CreditGrantAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("workspace__name", "workspace__id", "workspace__members__email")
 
 
+@admin.register(StripeEvent)
+class StripeEventAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("received_at", "type", "customer", "state", "attempts", "is_caught_up", "error")
+    list_filter = ("state", "is_caught_up", "type")
+    search_fields = ("stripe_id", "customer", "type")
+    search_help_text = "An event's or customer's id at Stripe, or a type"
+    show_full_result_count = False
+
+
 @admin.register(StripeOperation)
 class StripeOperationAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("created_at", "workspace", "kind", "stripe_id", "finished_at", "error")
@@ -191,3 +202,26 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ("action",)
     list_select_related = ("actor",)
     search_fields = ("target", "actor__email", "reason")
+
+
+@admin.register(ReconciliationReport)
+class ReconciliationReportAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("started_at", "finished_at", "is_whole", "workspaces", "drifted", "mended", "orphaned", "failed")
+    list_filter = ("is_whole",)
+    fields = ("started_at", "finished_at", "is_whole", "workspaces", "drifted", "mended", "for_staff", "not_looked_at")
+
+    @admin.display(description="Orphans")
+    def orphaned(self, report: ReconciliationReport) -> int:
+        return len(report.orphans)
+
+    @admin.display(description="Failures")
+    def failed(self, report: ReconciliationReport) -> int:
+        return len(report.failures)
+
+    @admin.display(description="For staff to decide")
+    def for_staff(self, report: ReconciliationReport) -> str:
+        return "\n".join(f"The {one['kind']} {one['id']} {one['sentence']}" for one in report.orphans) or "Nothing"
+
+    @admin.display(description="Could not be looked at")
+    def not_looked_at(self, report: ReconciliationReport) -> str:
+        return "\n".join(f"{one['subject']}: {one['sentence']}" for one in report.failures) or "Nothing"

@@ -35,8 +35,138 @@ def _is_off(field: "models.Field[Any, Any]") -> str:
     return f"(c.after ? '{field.attname}' AND {differs})"
 
 
-#: Invariants 1 and 2, over counters, grants, ledger and history, and what is left over of speaking to Stripe;
-#: sessions add what concerns their runs.
+# Also listed by a reconciliation, as what staff must decide. A cancel at the end of what is paid is the remedy.
+CHARGED_IN_VAIN = Proof(
+    "nobody is charged for what nobody can use",
+    """
+    SELECT w.id, format('is %s at Stripe, and %s', s.stripe_status,
+        CASE WHEN w.suspended_at IS NOT NULL THEN 'suspended' ELSE 'without an owner who can sign in' END)
+    FROM billing_subscription s JOIN accounts_workspace w ON w.id = s.workspace_id
+    WHERE s.stripe_status IN ('active', 'trialing', 'past_due', 'unpaid') AND NOT s.is_collection_paused
+        AND (s.cancel_at IS NULL OR s.cancel_at > s.paid_end)
+        AND (w.suspended_at IS NOT NULL OR NOT EXISTS (
+            SELECT FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
+            WHERE m.workspace_id = w.id AND m.role = 'owner' AND u.is_active))
+    """,
+)
+
+# Periods that were paid by the mirror: lines of a subscription, and no prorations. An invoice keeps its lines in
+# JSON, so this reads each invoice once; everything else is joined to it. A customer that was deleted paid too.
+_PAID_LINES = """
+    SELECT c.subscriber_id AS workspace_id, i.id AS invoice_id, l ->> 'subscription' AS subscription_id,
+        l -> 'pricing' -> 'price_details' ->> 'price' AS price_id,
+        to_timestamp((l -> 'period' ->> 'start')::bigint) AS starts_at,
+        to_timestamp((l -> 'period' ->> 'end')::bigint) AS ends_at
+    FROM djstripe_invoice i
+    JOIN djstripe_customer c ON c.id = i.customer_id
+    CROSS JOIN LATERAL jsonb_array_elements(i.stripe_data -> 'lines' -> 'data') l
+    WHERE i.stripe_data ->> 'status' = 'paid' AND c.subscriber_id IS NOT NULL
+        AND l -> 'parent' ->> 'type' = 'subscription_item_details'
+        AND NOT (l -> 'parent' -> 'subscription_item_details' ->> 'proration')::boolean
+"""
+
+#: What was paid, by the mirror, against what was granted for it. One pass over the mirrored invoices,
+#: subscriptions or refunds each; history and ledger are read only for a bucket or period that does not match.
+MONEY_PROOFS = [
+    # The paid period, or its beginning where another one began in it, or a month of a paid year. Without that a
+    # bucket must have a reason: no more was granted than may be without a payment (unpaid, past its end, news that
+    # are late), Stripe's own trial, or what staff gave in the period.
+    Proof(
+        "a paid bucket is covered by a paid invoice, or has its reason",
+        f"""
+        WITH paid AS MATERIALIZED ({_PAID_LINES})
+        SELECT b.id, format('%s runs were granted in the period from %s to %s, and no invoice of it is paid',
+            granted.runs, b.starts_at, b.ends_at)
+        FROM billing_usageperiod b
+        JOIN billing_subscription s ON s.workspace_id = b.workspace_id
+        JOIN billing_plan p ON p.id = b.plan_id
+        JOIN billing_plan base ON base.id = s.base_plan_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(-sum(l.quantity), 0) AS runs FROM billing_ledgerentry l
+            WHERE l.workspace_id = b.workspace_id AND l.period_id = b.id AND l.run_id IS NOT NULL) granted
+        WHERE b.source = 'paid'
+            AND EXISTS (SELECT FROM djstripe_customer c WHERE c.subscriber_id = b.workspace_id)
+            AND NOT EXISTS (
+                SELECT FROM paid WHERE paid.workspace_id = b.workspace_id
+                    AND paid.starts_at = b.starts_at AND paid.ends_at >= b.ends_at)
+            AND NOT EXISTS (
+                SELECT FROM paid WHERE paid.workspace_id = b.workspace_id
+                    AND paid.starts_at <= b.starts_at AND b.ends_at <= paid.ends_at
+                    AND paid.ends_at > paid.starts_at + interval '32 days')
+            AND granted.runs > greatest(coalesce(p.grace_runs, ceil(p.runs_limit / 10.0)), base.runs_limit)
+            AND NOT EXISTS (
+                SELECT FROM billing_subscriptionchange h WHERE h.subscription_id = s.id AND (
+                    h.after ->> 'stripe_status' = 'trialing'
+                        AND (h.after ->> 'paid_start')::timestamptz = b.starts_at
+                    OR (h.after ->> 'comp_start')::timestamptz < b.ends_at
+                        AND (h.after ->> 'comp_end')::timestamptz > b.starts_at
+                    OR h.after ->> 'runs_override' IS NOT NULL AND h.at < b.ends_at
+                        AND (h.after ->> 'runs_override_end')::timestamptz > b.starts_at))
+        """,  # noqa: S608  (of the text above)
+    ),
+    # A bucket is opened by the sync that sees the payment. Who ran on FREE after it was seen was cut down.
+    Proof(
+        "a paid period in which runs were started has its bucket",
+        f"""
+        WITH paid AS MATERIALIZED ({_PAID_LINES})
+        SELECT paid.invoice_id, format('is paid from %s to %s, and the runs of that time were counted as %s',
+            paid.starts_at, paid.ends_at, min(b.source))
+        FROM paid
+        JOIN billing_price price ON price.stripe_price_id = paid.price_id
+        JOIN billing_plan p ON p.id = price.plan_id
+        JOIN billing_usageperiod b ON b.workspace_id = paid.workspace_id AND b.source = 'free' AND b.used > 0
+            AND b.starts_at < paid.ends_at AND b.ends_at > paid.starts_at
+        JOIN billing_plan lower ON lower.id = b.plan_id AND lower.rank < p.rank
+        JOIN billing_subscription s ON s.workspace_id = paid.workspace_id
+        WHERE NOT EXISTS (
+                SELECT FROM billing_usageperiod own WHERE own.workspace_id = paid.workspace_id
+                    AND own.source = 'paid' AND own.starts_at >= paid.starts_at AND own.starts_at < paid.ends_at)
+            AND EXISTS (
+                SELECT FROM billing_subscriptionchange h
+                JOIN billing_ledgerentry l ON l.workspace_id = s.workspace_id AND l.period_id = b.id
+                    AND l.kind = 'consume' AND l.created_at >= h.at AND l.created_at < paid.ends_at
+                WHERE h.subscription_id = s.id AND (h.after ->> 'paid_start')::timestamptz = paid.starts_at
+                    AND h.after ->> 'stripe_status' = 'active' AND (h.after ->> 'is_period_paid')::boolean
+                    AND NOT (h.after ->> 'is_collection_paused')::boolean
+                    AND h.after ->> 'on_hold_since' IS NULL)
+        GROUP BY paid.invoice_id, paid.starts_at, paid.ends_at
+        """,  # noqa: S608  (of the text above)
+    ),
+    Proof(
+        "a workspace has one live subscription at most",
+        """
+        SELECT c.subscriber_id, format('%s subscriptions are live: %s', count(*), string_agg(m.id, ', ' ORDER BY m.id))
+        FROM djstripe_subscription m JOIN djstripe_customer c ON c.id = m.customer_id
+        WHERE c.subscriber_id IS NOT NULL AND c.date_purged IS NULL
+            AND m.stripe_data ->> 'status' IN ('active', 'trialing', 'past_due', 'unpaid', 'paused')
+        GROUP BY c.subscriber_id HAVING count(*) > 1
+        """,
+    ),
+    Proof(
+        "no more is given back than was paid",
+        """
+        SELECT g.id, format('%s of %s %s were given back', r.amount, g.stripe_data ->> 'amount_captured',
+            g.stripe_data ->> 'currency')
+        FROM djstripe_charge g
+        JOIN (SELECT charge_id, sum(amount) AS amount FROM djstripe_refund
+              WHERE stripe_data ->> 'status' NOT IN ('failed', 'canceled') GROUP BY charge_id) r ON r.charge_id = g.id
+        WHERE r.amount > (g.stripe_data ->> 'amount_captured')::bigint
+        """,
+    ),
+    CHARGED_IN_VAIN,
+    Proof(
+        "the last reconciliation found no orphans",
+        """
+        SELECT o ->> 'id', format('the %s %s', o ->> 'kind', o ->> 'sentence')
+        FROM (SELECT orphans FROM billing_reconciliationreport WHERE finished_at IS NOT NULL AND is_whole
+              ORDER BY id DESC LIMIT 1) r
+        CROSS JOIN LATERAL jsonb_array_elements(r.orphans) o
+        """,
+    ),
+]
+
+#: Invariants 1 and 2, over counters, grants, ledger and history, what is left over of speaking to Stripe,
+#: and money; sessions add what concerns their runs.
 PROOFS: list[Proof] = [
     Proof(
         "period counter equals its ledger lines",
@@ -122,6 +252,7 @@ PROOFS: list[Proof] = [
                 AND (synced_at IS NULL OR synced_at < paid_end))
         """,
     ),
+    *MONEY_PROOFS,
 ]
 
 

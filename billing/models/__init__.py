@@ -2,6 +2,7 @@
 
 from billing.models.events import EventCursor, StripeEvent
 from billing.models.plans import Feature, Interval, Plan, Price
+from billing.models.reconciliation import ReconciliationReport
 from billing.models.stripe import StripeOperation
 from billing.models.subscriptions import AuditEntry, Subscription, SubscriptionChange, TrialUse
 from billing.models.usage import CreditGrant, LedgerEntry, Source, UsagePeriod
@@ -15,6 +16,7 @@ __all__ = [
     "LedgerEntry",
     "Plan",
     "Price",
+    "ReconciliationReport",
     "Source",
     "StripeEvent",
     "StripeOperation",

@@ -15,6 +15,27 @@ from tests.billing.facts import at
 from tests.billing.meter import change, give, plan
 from tests.people import Person
 
+
+def mirrored(table: str, id: str, data: str = "{}", **columns: str) -> str:
+    """As dj-stripe would store it; columns in SQL."""
+    return (
+        f"INSERT INTO djstripe_{table} (id, djstripe_created, djstripe_updated, stripe_data, {', '.join(columns)}) "  # noqa: S608
+        f"VALUES ('{id}', now(), now(), '{data}', {', '.join(columns.values())})"
+    )
+
+
+PAID = (
+    "INSERT INTO djstripe_invoice (id, djstripe_created, djstripe_updated, customer_id, stripe_data) "
+    "VALUES ('in_1', now(), now(), 'cus_mirrored', jsonb_build_object('status', 'paid', 'lines', "
+    "jsonb_build_object('data', jsonb_build_array(jsonb_build_object('period', jsonb_build_object("
+    "'start', extract(epoch FROM now() - interval '1 day')::bigint, "
+    "'end', extract(epoch FROM now() + interval '30 days')::bigint), "
+    "'pricing', '{\"price_details\": {\"price\": \"price_1\"}}'::jsonb, 'parent', "
+    '\'{"type": "subscription_item_details", "subscription_item_details": {"proration": false}}\'::jsonb)))))'
+)
+HISTORY_OF = "(SELECT min(c.id::text)::uuid FROM billing_subscriptionchange c "
+HISTORY_OF += "JOIN billing_subscription s ON s.id = c.subscription_id WHERE s.workspace_id = %(bob)s)"
+
 DAMAGE = {
     "period counter equals its ledger lines": [
         "UPDATE billing_usageperiod SET used = used + 1 WHERE workspace_id = %(bob)s",
@@ -46,6 +67,60 @@ DAMAGE = {
     ],
     "Stripe was asked when it was due": [
         "UPDATE billing_subscription SET sync_due_at = now() - interval '25 hours' WHERE workspace_id = %(charlie)s",
+    ],
+    "a paid bucket is covered by a paid invoice, or has its reason": [
+        mirrored("customer", "cus_mirrored", email="''", subscriber_id="%(bob)s"),
+        "UPDATE billing_usageperiod SET source = 'paid' WHERE workspace_id = %(bob)s",
+        # The runs that staff gave would be the reason.
+        "UPDATE billing_subscriptionchange SET after = after - 'runs_override_end'",
+    ],
+    "a paid period in which runs were started has its bucket": [
+        mirrored("customer", "cus_mirrored", email="''", subscriber_id="%(bob)s"),
+        "UPDATE billing_price SET stripe_price_id = 'price_1', stripe_product_id = 'p' WHERE id = "
+        "(SELECT p.id FROM billing_price p JOIN billing_plan ON billing_plan.id = plan_id WHERE slug = 'pro' LIMIT 1)",
+        PAID,
+        "UPDATE billing_subscriptionchange SET after = after || jsonb_build_object('stripe_status', 'active', "  # noqa: S608
+        "'is_period_paid', true, 'paid_start', to_timestamp(extract(epoch FROM now() - interval '1 day')::bigint)) "
+        f"WHERE id = {HISTORY_OF}",
+    ],
+    "a workspace has one live subscription at most": [
+        mirrored("customer", "cus_mirrored", email="''", subscriber_id="%(charlie)s"),
+        *(
+            mirrored("subscription", f"sub_{status}", f'{{"status": "{status}"}}', customer_id="'cus_mirrored'")
+            for status in ("active", "past_due", "canceled", "incomplete")
+        ),
+    ],
+    "no more is given back than was paid": [
+        mirrored(
+            "charge",
+            "ch_1",
+            '{"amount_captured": 1900, "currency": "usd"}',
+            amount="1900",
+            currency="'usd'",
+            status="'succeeded'",
+        ),
+        *(
+            mirrored(
+                "refund",
+                f"re_{status}",
+                f'{{"status": "{status}"}}',
+                amount=f"{amount}",
+                currency="'usd'",
+                charge_id="'ch_1'",
+            )
+            for status, amount in (("succeeded", 1900), ("pending", 1), ("failed", 500))
+        ),
+    ],
+    "nobody is charged for what nobody can use": [
+        "UPDATE accounts_workspace SET suspended_at = now() WHERE id = %(charlie)s",
+        "UPDATE billing_subscription SET stripe_status = 'active' WHERE workspace_id = %(charlie)s",
+        """UPDATE billing_subscriptionchange SET after = after || '{"stripe_status": "active"}'
+        WHERE subscription_id = (SELECT id FROM billing_subscription WHERE workspace_id = %(charlie)s)""",
+    ],
+    "the last reconciliation found no orphans": [
+        "INSERT INTO billing_reconciliationreport "
+        "(started_at, finished_at, is_whole, workspaces, drifted, mended, failures, orphans) VALUES "
+        '(now(), now(), true, 1, 0, 0, \'[]\', \'[{"kind": "customer", "id": "cus_1", "sentence": "is."}]\')',
     ],
     "a run has its consume line, and is charged as the ledger says": [
         "UPDATE sessions_app_run SET is_charged = false, status = 'stopped' WHERE id = %(run)s",
