@@ -50,10 +50,10 @@ CHARGED_IN_VAIN = Proof(
     """,
 )
 
-# Periods that were paid by the mirror: lines of a subscription, and no prorations. An invoice keeps its lines in
-# JSON, so this reads each invoice once; everything else is joined to it. A customer that was deleted paid too.
+# Periods that were paid by the mirror: lines of a subscription; a proration's begins elsewhere. An invoice keeps its
+# lines in JSON, so this reads each invoice once; all else is joined to it. A customer that was deleted paid too.
 _PAID_LINES = """
-    SELECT c.subscriber_id AS workspace_id, i.id AS invoice_id, l ->> 'subscription' AS subscription_id,
+    SELECT c.subscriber_id AS workspace_id, i.id AS invoice_id,
         l -> 'pricing' -> 'price_details' ->> 'price' AS price_id,
         to_timestamp((l -> 'period' ->> 'start')::bigint) AS starts_at,
         to_timestamp((l -> 'period' ->> 'end')::bigint) AS ends_at
@@ -62,7 +62,6 @@ _PAID_LINES = """
     CROSS JOIN LATERAL jsonb_array_elements(i.stripe_data -> 'lines' -> 'data') l
     WHERE i.stripe_data ->> 'status' = 'paid' AND c.subscriber_id IS NOT NULL
         AND l -> 'parent' ->> 'type' = 'subscription_item_details'
-        AND NOT (l -> 'parent' -> 'subscription_item_details' ->> 'proration')::boolean
 """
 
 #: What was paid, by the mirror, against what was granted for it. One pass over the mirrored invoices,
@@ -93,7 +92,9 @@ MONEY_PROOFS = [
                 SELECT FROM paid WHERE paid.workspace_id = b.workspace_id
                     AND paid.starts_at <= b.starts_at AND b.ends_at <= paid.ends_at
                     AND paid.ends_at > paid.starts_at + interval '32 days')
-            AND granted.runs > greatest(coalesce(p.grace_runs, ceil(p.runs_limit / 10.0)), base.runs_limit)
+            AND coalesce(p.grace_runs, p.runs_limit) IS NOT NULL AND base.runs_limit IS NOT NULL
+            AND granted.runs > greatest(
+                coalesce(p.grace_runs, ceil(greatest(p.runs_limit, b.runs_limit) / 10.0)), base.runs_limit)
             AND NOT EXISTS (
                 SELECT FROM billing_subscriptionchange h WHERE h.subscription_id = s.id AND (
                     h.after ->> 'stripe_status' = 'trialing'

@@ -71,6 +71,7 @@ DAMAGE = {
     "a paid bucket is covered by a paid invoice, or has its reason": [
         mirrored("customer", "cus_mirrored", email="''", subscriber_id="%(bob)s"),
         "UPDATE billing_usageperiod SET source = 'paid' WHERE workspace_id = %(bob)s",
+        "UPDATE billing_plan SET grace_runs = 0",
         # The runs that staff gave would be the reason.
         "UPDATE billing_subscriptionchange SET after = after - 'runs_override_end'",
     ],

@@ -208,6 +208,18 @@ def test_more_than_the_unpaid_limit_must_be_paid(payer: Payer, runs: int, expect
     assert set(findings()) == expected
 
 
+def test_a_plan_without_a_limit_has_none_while_unpaid(payer: Payer) -> None:
+    small(payer).buy("basic")
+    payer.run(3)
+    unpay(payer)
+    assert set(findings()) == {COVERED}
+    plan(Plan.BASIC, runs_limit=None)
+    assert findings() == {}
+    plan(Plan.BASIC, runs_limit=20)
+    plan(Plan.FREE, runs_limit=None)
+    assert findings() == {}
+
+
 def test_a_second_bucket_in_one_paid_month_is_found(payer: Payer) -> None:
     small(payer).buy("basic")
     payer.run(3)
