@@ -1,0 +1,101 @@
+"""What Stripe holds of one customer."""
+
+from dataclasses import dataclass
+
+import stripe
+
+from billing.gateway.connection import PAGE, client, errors
+
+# What dj-stripe follows, and by which payments an invoice was paid, filled in by the same call.
+CHARGE_PARTS = [
+    *("data.balance_transaction", "data.payment_intent"),
+    *("data.refunds", "data.refunds.data.balance_transaction"),
+]
+INVOICE_PARTS = ["discounts", "lines.data.discounts", "payments"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What Stripe held of a customer when it was asked, as the SDK's own objects."""
+
+    customer: stripe.Customer
+    subscriptions: list[stripe.Subscription]
+    schedules: list[stripe.SubscriptionSchedule]
+    invoices: list[stripe.Invoice]
+    charges: list[stripe.Charge]
+    disputes: list[stripe.Dispute]
+    warnings: list[stripe.radar.EarlyFraudWarning]
+
+    @property
+    def objects(self) -> list[stripe.StripeObject]:
+        refunds = [refund for charge in self.charges if charge.refunds for refund in charge.refunds.data]
+        found: list[stripe.StripeObject] = [self.customer]
+        for several in (
+            *(self.schedules, self.subscriptions, self.invoices),
+            *(self.charges, refunds, self.disputes, self.warnings),
+        ):
+            found += several
+        return found
+
+
+def held_of(customer: str) -> Held:
+    """Four calls: the customer, its subscriptions whatever their status, its invoices, its charges.
+
+    A fifth for who was ever charged, and one for each charge that was ever disputed.
+    """
+    with errors("read a customer"):
+        v1 = client().v1
+        found = v1.customers.retrieve(customer)
+        if getattr(found, "deleted", False):
+            return Held(found, [], [], [], [], [], [])
+        subscriptions = v1.subscriptions.list(
+            {"customer": customer, "status": "all", "limit": PAGE, "expand": ["data.schedule"]}
+        ).data
+        invoices = v1.invoices.list(
+            {"customer": customer, "limit": PAGE, "expand": [f"data.{part}" for part in INVOICE_PARTS]}
+        ).data
+        charges = v1.charges.list({"customer": customer, "limit": PAGE, "expand": CHARGE_PARTS}).data
+        paid = [charge for charge in charges if charge.paid]
+        disputes = [
+            dispute
+            for charge in paid
+            if charge.disputed
+            for dispute in v1.disputes.list({"charge": charge.id, "limit": PAGE}).data
+        ]
+        warnings = v1.radar.early_fraud_warnings.list({"charge": paid[0].id, "limit": PAGE}).data if paid else []
+    schedules = [one.schedule for one in subscriptions if isinstance(one.schedule, stripe.SubscriptionSchedule)]
+    return Held(found, subscriptions, schedules, invoices, charges, disputes, warnings)
+
+
+def workspace_of(customer: stripe.Customer) -> str:
+    """The workspace for which it was made, by its own word, which anybody in the dashboard may have written."""
+    return str((customer.to_dict()["metadata"] or {}).get("workspace_id", ""))
+
+
+def payments_of(invoice: str) -> list[stripe.InvoicePayment]:
+    """Those that went through."""
+    with errors("list an invoice's payments"):
+        return client().v1.invoice_payments.list({"invoice": invoice, "status": "paid", "limit": PAGE}).data
+
+
+def refunds_of(payment_intent: str) -> list[stripe.Refund]:
+    with errors("list refunds"):
+        return client().v1.refunds.list({"payment_intent": payment_intent, "limit": PAGE}).data
+
+
+def customer_of(id: str) -> str | None:
+    """Of a charge or a payment intent; None where it names none."""
+    with errors("find a customer"):
+        if id.startswith("ch_"):
+            customer = client().v1.charges.retrieve(id).customer
+        elif id.startswith("pi_"):
+            customer = client().v1.payment_intents.retrieve(id).customer
+        else:
+            return None
+    return customer if isinstance(customer, str) or customer is None else customer.id
+
+
+def customer(id: str) -> stripe.Customer:
+    """A deleted one answers too, with little in it."""
+    with errors("read a customer"):
+        return client().v1.customers.retrieve(id)
