@@ -17,7 +17,7 @@ from tests.embedded import RunningCluster, clone_database
 from tests.environment import SCRATCH
 from tests.people import Person, person
 from tests.processes.clients import Caller
-from tests.processes.money import Shop, open_shop
+from tests.processes.money import Shop, open_shop, two_workers_that_are_rung
 from tests.processes.service import Service
 
 SERVICES = pytest.StashKey[list[Service]]()
@@ -71,11 +71,28 @@ def shared_shop(running_cluster: RunningCluster) -> Generator[Shop, None, None]:
 @pytest.fixture
 def shop(shared_shop: Shop, request: pytest.FixtureRequest, django_db_blocker: Any) -> Generator[Shop, None, None]:
     """The shared one, and the ORM of this process on its database. The books are right at the end of each test."""
-    request.node.stash[SERVICES] = [shared_shop.service]
-    with orm_on(shared_shop.service.database_url, django_db_blocker):
+    with visiting(shared_shop, request, django_db_blocker):
         yield shared_shop
-        assert proofs.find() == []
-    assert shared_shop.stand_in.violations() == []
+
+
+@pytest.fixture(scope="module")
+def shared_rung_shop(running_cluster: RunningCluster) -> Generator[Shop, None, None]:
+    """One whose stand-in delivers its events, and whose two workers look at nothing but what they are rung for."""
+    with clone_database(running_cluster) as url, serving(url) as service:
+        service.web_workers = 1
+        # Who is held at Stripe stays there until a test is done with it.
+        service.settings |= {"STRIPE_WEBHOOK_SECRET": "whsec_between_the_two", "STRIPE_TIMEOUT_SECONDS": "45"}
+        with open_shop(service, two_workers_that_are_rung) as shop:
+            yield shop
+            service.check_billing()
+
+
+@pytest.fixture
+def rung_shop(
+    shared_rung_shop: Shop, request: pytest.FixtureRequest, django_db_blocker: Any
+) -> Generator[Shop, None, None]:
+    with visiting(shared_rung_shop, request, django_db_blocker):
+        yield shared_rung_shop
 
 
 @pytest.fixture
@@ -113,6 +130,15 @@ def serving(url: str) -> Iterator[Service]:
     finally:
         service.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def visiting(shop: Shop, request: pytest.FixtureRequest, blocker: Any) -> Iterator[None]:
+    request.node.stash[SERVICES] = [shop.service]
+    with orm_on(shop.service.database_url, blocker):
+        yield
+        assert proofs.find() == []
+    assert shop.stand_in.violations() == []
 
 
 @contextmanager

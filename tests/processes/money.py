@@ -25,7 +25,10 @@ LIVE = {"active", "trialing", "past_due", "unpaid", "paused", "incomplete"}
 
 @dataclass
 class Shop:
-    """Service and stand-in have one clock, which `travel` moves. No delivery goes from the one to the other."""
+    """Service and stand-in have one clock, which `travel` moves.
+
+    Deliveries go from the one to the other where `service.settings` has a STRIPE_WEBHOOK_SECRET, and only there.
+    """
 
     service: Service
     stand_in: StandIn
@@ -187,8 +190,20 @@ class Portal:
         assert answer.status_code == 200, answer.text
 
 
+def one_worker(service: Service) -> None:
+    service.start_worker("--concurrency=4")
+
+
+def two_workers_that_are_rung(service: Service) -> None:
+    """They take up what is asked of Stripe and no housekeeping: nobody sweeps, and what is noticed was delivered."""
+    names = {"worker", "other"}
+    for name in names:
+        service.launch_worker("--concurrency=1", "--queues=billing", name=name)
+    until(lambda: len(service.workers()) == len(names), "both register themselves")
+
+
 @contextmanager
-def open_shop(service: Service) -> Iterator[Shop]:
+def open_shop(service: Service, start_workers: Callable[[Service], None] = one_worker) -> Iterator[Shop]:
     """With its processes running, and prices at Stripe."""
     with ExitStack() as stripe_process, httpx.Client(timeout=60) as http, ExitStack() as kept:
         stand_in = stripe_process.enter_context(stand_in_of(service, free_port()))
@@ -211,14 +226,17 @@ def open_shop(service: Service) -> Iterator[Shop]:
         }
         service.manage("sync_plans", "--create")
         service.launch_web()
-        service.start_worker("--concurrency=4")
+        start_workers(service)
         service.wait_until_ready()
         yield Shop(service, stand_in, client, http, stripe_process)
 
 
 @contextmanager
 def stand_in_of(service: Service, port: int) -> Iterator[StandIn]:
-    with running(service.folder / "stripe", "--check", f"--api-key={API_KEY}", port=port) as stand_in:
+    options = ["--check", f"--api-key={API_KEY}"]
+    if secret := service.settings.get("STRIPE_WEBHOOK_SECRET"):
+        options += [f"--webhook-url={service.url}/billing/webhook", f"--webhook-secret={secret}"]
+    with running(service.folder / "stripe", *options, port=port) as stand_in:
         yield stand_in
 
 

@@ -77,12 +77,15 @@ class Service:
     def start_worker(self, *options: str, name: str = "worker") -> Child:
         """Returns when the worker has told the database that it is there."""
         known = self.workers()
-        worker = self.launch(
-            name, ["manage.py", "procrastinate", "worker", f"--name={name}", "--shutdown-graceful-timeout=1", *options]
-        )
+        worker = self.launch_worker(*options, name=name)
         until(lambda: worker.exit_code is not None or self.workers() - known, f"the {name} registers itself")
         assert worker.exit_code is None, worker.last_lines()
         return worker
+
+    def launch_worker(self, *options: str, name: str = "worker") -> Child:
+        """Returns at once."""
+        command = ["manage.py", "procrastinate", "worker", f"--name={name}", "--shutdown-graceful-timeout=1", *options]
+        return self.launch(name, command)
 
     def launch(self, name: str, arguments: list[str]) -> Child:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +150,13 @@ class Service:
     def workers(self) -> set[int]:
         with psycopg.connect(self.database_url) as connection:
             return {int(id) for (id,) in connection.execute("SELECT id FROM procrastinate_workers")}
+
+    def is_silent(self) -> bool:
+        """No worker has given a sign of life for as long as makes it a dead one."""
+        seconds = float(self.settings["WORKER_SILENT_SECONDS"])
+        query = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s)"
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(query, [seconds]).fetchone() == (0,)
 
     def manage(self, *arguments: str) -> str:
         """What a `manage.py` command prints. Raises AssertionError when it exits otherwise than by 0."""
