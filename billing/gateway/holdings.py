@@ -1,6 +1,6 @@
 """What Stripe holds of one customer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import stripe
 
@@ -19,12 +19,12 @@ class Held:
     """What Stripe held of a customer when it was asked, as the SDK's own objects."""
 
     customer: stripe.Customer
-    subscriptions: list[stripe.Subscription]
-    schedules: list[stripe.SubscriptionSchedule]
-    invoices: list[stripe.Invoice]
-    charges: list[stripe.Charge]
-    disputes: list[stripe.Dispute]
-    warnings: list[stripe.radar.EarlyFraudWarning]
+    subscriptions: list[stripe.Subscription] = field(default_factory=list)
+    schedules: list[stripe.SubscriptionSchedule] = field(default_factory=list)
+    invoices: list[stripe.Invoice] = field(default_factory=list)
+    charges: list[stripe.Charge] = field(default_factory=list)
+    disputes: list[stripe.Dispute] = field(default_factory=list)
+    warnings: list[stripe.radar.EarlyFraudWarning] = field(default_factory=list)
 
     @property
     def objects(self) -> list[stripe.StripeObject]:
@@ -47,7 +47,7 @@ def held_of(customer: str) -> Held:
         v1 = client().v1
         found = v1.customers.retrieve(customer)
         if getattr(found, "deleted", False):
-            return Held(found, [], [], [], [], [], [])
+            return Held(found)
         subscriptions = v1.subscriptions.list(
             {"customer": customer, "status": "all", "limit": PAGE, "expand": ["data.schedule"]}
         ).data

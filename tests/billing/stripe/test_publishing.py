@@ -28,7 +28,7 @@ def ids() -> dict[tuple[str, str], str | None]:
 def own(client: stripe.StripeClient, amount: int, interval: str = "month", currency: str = "usd") -> stripe.Price:
     """A price that somebody made in Stripe's dashboard."""
     product = client.v1.products.create({"name": f"Plan at {amount}"})
-    recurring: stripe.params.PriceCreateParamsRecurring = {"interval": interval}  # type: ignore[typeddict-item]
+    recurring: stripe.params.PriceCreateParamsRecurring = {"interval": interval}
     return client.v1.prices.create(
         {"product": product.id, "currency": currency, "unit_amount": amount, "recurring": recurring}
     )

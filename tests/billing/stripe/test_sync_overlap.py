@@ -65,7 +65,7 @@ class Look:
     @cached_property
     def mirrored(self) -> gateway.Held:
         """The mirror is not what is looked at here, and need not follow each of many writes."""
-        return gateway.Held(gateway.held_of(self.payer.customer).customer, [], [], [])
+        return gateway.Held(gateway.held_of(self.payer.customer).customer)
 
     @cached_property
     def ends(self) -> list[object]:
