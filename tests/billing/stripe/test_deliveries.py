@@ -360,3 +360,22 @@ def test_the_endpoint_at_stripe_is_compared(payer: Payer, settings: SettingsWrap
     every: Any = {"enabled_events": sorted(EFFECTS)}
     payer.client.v1.webhook_endpoints.update(endpoint.id, every)
     assert f"sends all {len(EFFECTS)} types" in check()
+
+
+def test_given_up_events_are_listed_and_replayed_by_a_command(payer: Payer) -> None:
+    def replay(*options: str) -> str:
+        out = StringIO()
+        call_command("replay_events", *options, stdout=out)
+        return out.getvalue()
+
+    event = paid_and_not_come_back(payer)
+    deliver(event)
+    assert replay() == "0 events are dead or unmatched.\n"
+    with pytest.raises(CommandError, match=event["id"]):
+        replay(event["id"])
+    StripeEvent.objects.update(state="dead", error="Down")
+    assert f"dead  {event['type']}  Down" in replay()
+    assert "1 events wait again" in replay(event["id"])
+    StripeEvent.objects.update(state="dead")
+    assert "1 events wait again" in replay("--all-dead")
+    assert deliveries.due() == ([payer.customer], [])
