@@ -65,7 +65,8 @@ _PAID_LINES = """
 """
 
 #: What was paid, by the mirror, against what was granted for it. One pass over the mirrored invoices,
-#: subscriptions or refunds each; history and ledger are read only for a bucket or period that does not match.
+#: subscriptions or refunds each, some five seconds for 100,000 invoices; the ledger is read by its index on the
+#: workspace, and history only for a bucket or period that does not match.
 MONEY_PROOFS = [
     # The paid period, or its beginning where another one began in it, or a month of a paid year. Without that a
     # bucket must have a reason: no more was granted than may be without a payment (unpaid, past its end, news that

@@ -481,8 +481,11 @@ def test_what_was_asked_for_no_workspace_is_settled_too(payer: Payer) -> None:
 
 
 def test_what_was_asked_within_the_day_may_still_be_sent_again(subscriber: Payer) -> None:
-    young = operations.begin(Kind.UPGRADE, workspace=subscriber.person.workspace, intent={}, parameters={})
-    assert table(reconcile()[0]) == []
+    pro = Price.objects.get(plan__slug="pro", interval="month").stripe_price_id
+    intent = {"subscription": subscriber.one.id, "price": pro}
+    young = operations.begin(Kind.UPGRADE, workspace=subscriber.person.workspace, intent=intent, parameters={})
+    text, error = reconcile()
+    assert (table(text), error) == ([], "")
     young.refresh_from_db()
     assert young.finished_at is None
 
