@@ -39,7 +39,7 @@ def differences_of(subscription: Subscription) -> list[Difference]:
 
 
 def _compared(subscription: Subscription, held: gateway.Held) -> list[Difference]:
-    snapshot = sync._snapshot(held)
+    snapshot = sync.snapshot_of(held)
     if snapshot.is_deleted:
         return [Difference("customer", str(subscription.stripe_customer_id), "deleted")]
     found = [

@@ -24,7 +24,7 @@ def what_became_of(operation: StripeOperation, subscription: Subscription | None
         case kinds.REFUND:
             return _made_by(operation, gateway.refunds_of(operation.intent["payment_intent"]))
         case kinds.UPGRADE | kinds.SCHEDULE if customer:
-            snapshot = sync._snapshot(gateway.held_of(customer))
+            snapshot = sync.snapshot_of(gateway.held_of(customer))
             found = (_effect_of(operation, held) for held in snapshot.subscriptions)
             return next((id for id in found if id), "")
         case kinds.PRODUCT:

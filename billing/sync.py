@@ -49,7 +49,7 @@ def sync_customer(
             log.warning("The Stripe customer %s belongs to no workspace.", customer)
             return None
         held = gateway.held_of(customer)
-        snapshot = _snapshot(held)
+        snapshot = snapshot_of(held)
         with gateway.errors("fill the mirror"):
             mirror.prepare(held.objects, api_key=settings.STRIPE_SECRET_KEY)
         if _write(customer, number, held, snapshot, now=now, cause=cause, actor=actor):
@@ -101,7 +101,8 @@ def _take_number(customer: str) -> int | None:
     return int(row[0]) if row else None
 
 
-def _snapshot(held: gateway.Held) -> Snapshot:
+def snapshot_of(held: gateway.Held) -> Snapshot:
+    """What was fetched, with those of our prices that it names; one statement."""
     subscriptions = [one.to_dict(for_json=True) for one in held.subscriptions]
     ids = {item["price"]["id"] for one in subscriptions for item in one["items"]["data"]}
     for schedule in held.schedules:

@@ -20,7 +20,7 @@ NEW_WORD = "hibernating"
 
 def held(payer: Payer) -> Snapshot:
     """What Stripe holds now; our rows stay as they are."""
-    return sync._snapshot(gateway.held_of(payer.customer))
+    return sync.snapshot_of(gateway.held_of(payer.customer))
 
 
 def facts(payer: Payer) -> dict[str, Any]:
@@ -437,7 +437,7 @@ def test_what_is_not_settled_is_asked_about_hourly(owing: Payer) -> None:
 def test_a_customer_that_was_deleted(subscriber: Payer) -> None:
     customer = subscriber.customer
     subscriber.client.v1.customers.delete(customer)
-    snapshot = sync._snapshot(gateway.held_of(customer))
+    snapshot = sync.snapshot_of(gateway.held_of(customer))
     assert snapshot.is_deleted
     found = snapshot.facts(subscriber.row)
     assert found.pop("first_paid_at") == subscriber.row.first_paid_at

@@ -60,7 +60,7 @@ class Look:
     fetched: list[Snapshot] = field(default_factory=list)
 
     def take(self) -> None:
-        self.fetched.append(sync._snapshot(gateway.held_of(self.payer.customer)))
+        self.fetched.append(sync.snapshot_of(gateway.held_of(self.payer.customer)))
 
     @cached_property
     def mirrored(self) -> gateway.Held:
