@@ -20,10 +20,11 @@ class Mismatch(Exception):
 @dataclass(frozen=True)
 class Outcome:
     price: Price
+    at_stripe: stripe.Price
     how: str
 
     def __str__(self) -> str:
-        return f"{describe(self.price)}: {self.price.stripe_price_id or 'not at Stripe'} ({self.how})"
+        return f"{describe(self.price)}: {self.at_stripe.id} ({self.how})"
 
 
 def link() -> list[Outcome]:
@@ -36,9 +37,10 @@ def publish() -> list[Outcome]:
     """Make at Stripe what is sold here and is not there yet. Idempotent: what is there is found again."""
     missing = list(unpublished())
     at_stripe = gateway.prices_by_lookup_key([lookup_key(price) for price in missing])
+    products = {plan: _product(plan) for plan in dict.fromkeys(price.plan for price in missing)}
     outcomes = []
     for price in missing:
-        product = _product(price.plan)
+        product = products[price.plan]
         found = at_stripe.get(lookup_key(price))
         if found is not None and found.unit_amount == price.unit_amount and found.product == product.id:
             outcomes.append(_adopt(price, found, "found"))
@@ -91,14 +93,14 @@ def _adopt(price: Price, at_stripe: stripe.Price, how: str) -> Outcome:
     product = at_stripe.product
     product_id = product if isinstance(product, str) else product.id
     if price.stripe_price_id == at_stripe.id:
-        return Outcome(price, "known")
+        return Outcome(price, at_stripe, "known")
     if price.stripe_price_id is not None:
         # Those who pay by the former go on doing so, and it must still say which plan they are on.
         Price.objects.filter(pk=price.pk).update(is_active=False)
         price.pk, price._state.adding = None, True
     price.stripe_price_id, price.stripe_product_id = at_stripe.id, product_id
     price.save()
-    return Outcome(price, how)
+    return Outcome(price, at_stripe, how)
 
 
 def _product(plan: Plan) -> stripe.Product:
@@ -135,10 +137,7 @@ def _make(price: Price, product: stripe.Product) -> stripe.Price:
 
 def reflect(outcomes: list[Outcome]) -> None:
     """Into the mirror, so that a sync finds there what its objects name."""
-    known = [outcome.price for outcome in outcomes if outcome.price.stripe_price_id]
-    found = [gateway.price(str(price.stripe_price_id)) for price in known]
-    products = [gateway.product(id) for id in sorted({price.stripe_product_id for price in known})]
-    objects = [each for each in (*products, *found) if each is not None]
+    prices = [outcome.at_stripe for outcome in outcomes]
     with gateway.errors("fill the mirror"):
-        mirror.prepare(objects, api_key=settings.STRIPE_SECRET_KEY)
-    mirror.store(objects, api_key=settings.STRIPE_SECRET_KEY)
+        mirror.prepare(prices, api_key=settings.STRIPE_SECRET_KEY)
+    mirror.store(prices, api_key=settings.STRIPE_SECRET_KEY)

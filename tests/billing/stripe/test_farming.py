@@ -374,5 +374,5 @@ def test_no_act_on_a_subscription_farms_runs(
 
     run_state_machine_as_test(
         BobsFarm,
-        settings=settings(max_examples=12, stateful_step_count=15, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=8, stateful_step_count=12, suppress_health_check=list(HealthCheck)),
     )
