@@ -173,7 +173,7 @@ def test_a_mirror_that_fails_is_loud_and_in_nobodys_way(pro: Payer, caplog: pyte
     assert pro.sees()["cancel_at_period_end"] is True
 
 
-def test_a_period_whose_end_moved_without_its_start_keeps_its_bucket(payer: Payer) -> None:
+def test_a_trial_at_stripe_that_is_extended_refills_nothing(payer: Payer) -> None:
     payer.checkout("basic")
     payer.card("pm_card_visa")
     basic = Price.objects.get(plan__slug="basic", interval=Interval.MONTH)
@@ -186,18 +186,28 @@ def test_a_period_whose_end_moved_without_its_start_keeps_its_bucket(payer: Paye
     )
     payer.sync()
     payer.run(2)
-    before = UsagePeriod.objects.get(source="paid")
-    later = before.ends_at + timedelta(days=5)
+    later = UsagePeriod.objects.get(source="paid").ends_at + timedelta(days=5)
+    # The period begins anew with the second in which it is extended.
+    payer.travel(seconds=2)
     payer.client.v1.subscriptions.update(
         payer.one.id, {"trial_end": int(later.timestamp()), "proration_behavior": "none"}
     )
     payer.sync()
-    after = UsagePeriod.objects.get(source="paid")
-    assert (after.pk, after.starts_at, after.used) == (before.pk, before.starts_at, 2)
-    assert after.ends_at == later == payer.row.paid_end
+    former, present = UsagePeriod.objects.filter(source="paid").order_by("starts_at")
+    assert former.ends_at == present.starts_at == payer.row.paid_start
+    assert (present.used, present.ends_at) == (2, later)
     payer.travel(days=12)
     payer.run()
     assert payer.sees()["monthly_agent_runs"] == 3
+
+
+def test_a_bucket_follows_the_end_of_its_period(pro: Payer) -> None:
+    pro.run(2)
+    bucket = UsagePeriod.objects.filter(source="paid")
+    end = bucket.get().ends_at
+    bucket.update(ends_at=end - timedelta(days=5))
+    pro.sync()
+    assert (bucket.get().ends_at, bucket.get().used) == (end, 2)
 
 
 def test_what_somebody_waits_for_is_due_at_the_earliest_instant_that_was_asked(pro: Payer) -> None:
