@@ -171,7 +171,9 @@ def test_many_events_of_a_customer_are_one_look(
     assert len(of_customer) > 8
     calls()
     work()
-    assert len(calls()) <= 6
+    # The worker may read on in Stripe's list too, when five minutes are over.
+    made = [call for call in calls() if call != "GET /v1/events"]
+    assert len(made) <= 6, made
     assert set(StripeEvent.objects.values_list("state", flat=True)) == {"done"}
     assert (payer.sees()["plan"], payer.sees()["monthly_agent_runs"]) == ("pro", 0)
 
