@@ -140,6 +140,8 @@ def cancel(subscription: Subscription, *, reason: str, actor: User | None, now: 
         if live.status in ("incomplete", "unpaid", "paused"):
             gateway.cancel_now(live.id, reason=reason)
         elif live.cancel_at is not None:
+            # Perhaps by an earlier try, whose answer was lost: then what it took away stays away.
+            operations.give_up_open(Kind.RESTORE, workspace=subscription.workspace)
             raise standing.NoChange("This plan is cancelled already, and ends with the period that is paid.")
         else:
             sync.ring_by(subscription, now)
