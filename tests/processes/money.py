@@ -220,7 +220,6 @@ def open_shop(service: Service, start_workers: Callable[[Service], None] = one_w
             "SITE_URL": f"http://127.0.0.1:{service.port}",
             "STRIPE_SECRET_KEY": API_KEY,
             "STRIPE_API_HOST": stand_in.url,
-            "STRIPE_RETRIES": "0",
             "CLOCK_OFFSET_FILE": str(stand_in.state / "clock-offset"),
             "WORKER_SILENT_SECONDS": "3",
         }
