@@ -52,8 +52,9 @@ class Access:
     user: User
     workspace: Workspace
     role: Role
-    family_id: uuid.UUID
     now: datetime
+    # Of a token; a browser session has none.
+    family_id: uuid.UUID | None = None
 
 
 _additions: list[Addition] = []
@@ -72,9 +73,18 @@ def of(request: Request) -> Access:
 
 
 def load(
-    user_id: uuid.UUID, *, auth_epoch: int, family_id: uuid.UUID, workspace_id: uuid.UUID | None, now: datetime
+    user_id: uuid.UUID,
+    *,
+    workspace_id: uuid.UUID | None,
+    now: datetime,
+    auth_epoch: int | None = None,
+    family_id: uuid.UUID | None = None,
+    is_session: bool = False,
 ) -> Access:
-    """Raises NoSuchUser when the tokens of this epoch have ended, Http404 when the workspace is not the user's."""
+    """Raises NoSuchUser when the tokens of this epoch have ended, Http404 when the workspace is not the user's.
+
+    For a browser session the caller compares the hash that the session carries, in which the epoch is.
+    """
     row = _read(
         _statement(chosen=workspace_id is not None),
         {"user": user_id, "workspace": workspace_id, "now": now},
@@ -83,16 +93,16 @@ def load(
         raise NoSuchUser
     values = iter(row)
     user = _instance(User, values)
-    if user is None or not user.is_active or user.auth_epoch != auth_epoch:
+    if user is None or not user.is_active or not (is_session or user.auth_epoch == auth_epoch):
         raise NoSuchUser
     workspace = _instance(Workspace, values)
     membership = _instance(Membership, values)
-    if workspace is None or membership is None:
+    if workspace is None or membership is None or workspace.closed_at is not None:
         raise Http404
     for addition in _additions:
         instances = [_instance(join.model, values) for join in addition.joins]
         addition.attach(workspace, instances, [next(values) for _ in addition.expressions])
-    return Access(user=user, workspace=workspace, role=Role(membership.role), family_id=family_id, now=now)
+    return Access(user=user, workspace=workspace, role=Role(membership.role), now=now, family_id=family_id)
 
 
 def _read(sql: str, parameters: dict[str, Any]) -> Sequence[Any] | None:

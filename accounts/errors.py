@@ -7,7 +7,9 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
-from django.views import defaults
+from django.shortcuts import render
+from django.template.loader import get_template
+from django.utils.translation import gettext as _
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -141,16 +143,32 @@ def api_not_found(request: HttpRequest) -> JsonResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return as_json(BAD_REQUEST, 400)
-    return defaults.bad_request(request, exception)
+    return _page(request, 400, _("This could not be understood"), _("The address or the form was not complete."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 403, _("You may not do this"), _("Your account does not have this right."))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    text = _("This form was open for too long, or cookies are switched off. Go back, load the page again and retry.")
+    return _page(request, 403, _("The form was not sent"), text)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return api_not_found(request)
-    return defaults.page_not_found(request, exception)
+    text = _("Nothing is at this address, or it belongs to a workspace that you are not in.")
+    return _page(request, 404, _("There is nothing here"), text)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if request.path.startswith("/api/"):
         return as_json(SERVER_ERROR, 500)
-    return defaults.server_error(request)
+    # Plain and by itself: what failed may be what every other page needs.
+    page = get_template("500.html").render({"request_id": getattr(request, "request_id", "")})
+    return HttpResponse(page, status=500)
+
+
+def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    return render(request, "error.html", {"title": title, "text": text}, status=status)

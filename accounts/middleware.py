@@ -1,7 +1,9 @@
 """What every answer gets, whoever made it."""
 
+import functools
 import re
 import secrets
+import zoneinfo
 from collections.abc import Callable
 from io import BytesIO
 
@@ -9,6 +11,8 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
 
 from accounts.errors import BAD_REQUEST, TooLarge, as_json
 
@@ -26,6 +30,7 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        request.request_id = request_id  # type: ignore[attr-defined]  # pages name it beside what failed
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         if request.path.startswith("/api/"):
@@ -68,3 +73,36 @@ class ChunkedBodyMiddleware:
             request.META["CONTENT_LENGTH"] = str(len(body))
             request._stream = BytesIO(body)  # where Django reads the body from
         return self.get_response(request)
+
+
+class ViewerMiddleware:
+    """Pages speak the viewer's language, and in the zone that site.js leaves in a cookie; the API in neither.
+
+    Instants are UTC everywhere else, and the sentences of the API are English.
+    """
+
+    ZONE_COOKIE = "zone"
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path.startswith("/api/"):
+            return self.get_response(request)
+        language = translation.get_language_from_request(request)
+        with translation.override(language), timezone.override(self._zone(request)):
+            request.LANGUAGE_CODE = language
+            response = self.get_response(request)
+        response.headers.setdefault("Content-Language", language)
+        patch_vary_headers(response, ("Accept-Language",))
+        return response
+
+    def _zone(self, request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+        name = request.COOKIES.get(self.ZONE_COOKIE, "")
+        # Only names of the database itself: what a cookie says is never looked for as a path.
+        return zoneinfo.ZoneInfo(name) if name in _zones() else None
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())

@@ -9,6 +9,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import UUID7, Lower
+from django.utils.crypto import salted_hmac
 
 from accounts import clock, signals
 from accounts.addresses import person_hash
@@ -57,6 +58,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_email_verified = models.BooleanField(default=False)
     is_staff = models.BooleanField(default=False, help_text="May sign in to the admin.")
     is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting the account.")
+    # Of mails; empty until somebody chose one.
+    language = models.CharField(max_length=10, blank=True, editable=False)
     # Carried by access tokens and compared on every request; raising it ends them all at once.
     auth_epoch = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(editable=False)
@@ -83,6 +86,12 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.fullname.partition(" ")[0]
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # With the epoch in it, whatever ends access tokens ends browser sessions too.
+        return salted_hmac(
+            "accounts.User.session", f"{self.password}:{self.auth_epoch}", secret=secret, algorithm="sha256"
+        ).hexdigest()
 
     def end_access_tokens(self) -> None:
         """Access tokens issued until now stop at once; refresh tokens are revoked by `tokens.revoke_families`."""
@@ -113,6 +122,8 @@ class Workspace(models.Model):
         default=False, help_text="Admins may buy, change and cancel the plan, as the owner may."
     )
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="While set, every write is refused.")
+    # Closed for good: nobody gets in, and its history stays.
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
 
@@ -166,6 +177,38 @@ class Ownership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} has owned {self.workspace_id}"
+
+
+class Invitation(models.Model):
+    """Into a team, for whoever opens the mailed link or has the address proven; instants by the wall clock."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False)
+    email = models.EmailField()
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    # The token itself is in the mail alone; empty until the worker has made it.
+    token_hash = models.BinaryField(max_length=32, null=True, unique=True)
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-created_at"], name="invitation_by_workspace")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "email"],
+                condition=Q(accepted_at=None, withdrawn_at=None),
+                name="invitation_once_while_open",
+            ),
+            models.CheckConstraint(condition=Q(role__in=[Role.ADMIN, Role.MEMBER]), name="invitation_role_is_given"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="invitation_email_is_lower_case"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} into {self.workspace_id}"
 
 
 class TokenFamily(models.Model):

@@ -1,13 +1,11 @@
-from django.urls import path, re_path
+from django.urls import path
 
-from accounts import views
+from accounts import account_pages, workspace_pages
+
+app_name = "accounts"
 
 urlpatterns = [
-    path("confirm-email/<str:key>/", views.confirm_email, name="confirm_email"),
-    # As allauth writes it: the uid has no hyphen, the token has.
-    re_path(
-        r"^password/reset/key/(?P<uid>[0-9A-Za-z]+)-(?P<token>[0-9A-Za-z-]+)/$",
-        views.reset_password,
-        name="reset_password",
-    ),
+    path("account/", account_pages.account, name="account"),
+    path("workspace/", workspace_pages.workspace, name="workspace"),
+    path("workspace/switch", workspace_pages.switch, name="switch"),
 ]

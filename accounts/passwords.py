@@ -14,7 +14,7 @@ def reset(user: User, password: str) -> bool:
     return _replace(user, password, is_email_verified=True)
 
 
-def change(user: User, password: str, *, keep: uuid.UUID) -> bool:
+def change(user: User, password: str, *, keep: uuid.UUID | None) -> bool:
     """Set it and end every sign-in but one; False when the old one was replaced meanwhile."""
     return _replace(user, password, keep=keep)
 

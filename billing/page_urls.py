@@ -1,7 +1,10 @@
 from django.urls import path
 
-from billing import views
+from billing import pages, views
+
+app_name = "billing"
 
 urlpatterns = [
-    path("return/<uuid:operation_id>", views.come_back, name="billing_return"),
+    path("", pages.subscription, name="subscription"),
+    path("return/<uuid:operation_id>", views.come_back, name="return"),
 ]

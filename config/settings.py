@@ -66,7 +66,12 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "corsheaders",
+    "django_htmx",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -85,10 +90,13 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "accounts.middleware.ViewerMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
 ]
@@ -107,7 +115,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+                "accounts.pages.context",
+            ],
+            "builtins": ["django.templatetags.i18n", "django.templatetags.static", "accounts.templatetags.pages"],
         },
     }
 ]
@@ -158,6 +168,13 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_RESET_TIMEOUT = timedelta(hours=24).total_seconds()
 EMAIL_VERIFICATION_TIMEOUT = timedelta(days=3)
 TRIAL_REQUIRES_VERIFIED_EMAIL = either("TRIAL_REQUIRES_VERIFIED_EMAIL", not DEBUG)
+
+# Signing in on pages: by e-mail address and password, with a second factor where one is set.
+
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
 
 # The key of hashes that must outlive an account. Set it apart before SECRET_KEY is ever changed.
 ADDRESS_HASH_KEY = env.str("ADDRESS_HASH_KEY", default="") or SECRET_KEY
@@ -297,6 +314,12 @@ if STRIPE_API_BASE != STRIPE_OWN_API and not DEBUG:
     raise ImproperlyConfigured(f"STRIPE_API_HOST is refused in production, unless it is {STRIPE_OWN_API}.")
 if env.str("STRIPE_LOG", default="") and not DEBUG:
     raise ImproperlyConfigured("STRIPE_LOG prints what Stripe answers and is refused in production.")
+# Where Checkout and the portal are: a form of ours that leads there is followed there only.
+STRIPE_PAGES = (
+    ["https://checkout.stripe.com", "https://billing.stripe.com", "https://invoice.stripe.com"]
+    if STRIPE_API_BASE == STRIPE_OWN_API
+    else [STRIPE_API_BASE]
+)
 STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=8.0)
 STRIPE_RETRIES = env.int("STRIPE_RETRIES", default=2)
 if STRIPE_TIMEOUT_SECONDS <= 0 or STRIPE_RETRIES < 0:
@@ -363,6 +386,12 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="AI-Manus <no-reply@e
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_THOUSAND_SEPARATOR = True
+FORMAT_MODULE_PATH = ["config.formats"]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = not DEBUG
 CLOCK_OFFSET_FILE = env.str("CLOCK_OFFSET_FILE", default="")
 if CLOCK_OFFSET_FILE and not DEBUG:
     raise ImproperlyConfigured("CLOCK_OFFSET_FILE moves the clock and is refused in production.")
@@ -384,13 +413,17 @@ STORAGES = {
 
 # Security
 
-SESSION_COOKIE_HTTPONLY = True
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = ACCOUNT_LOGOUT_REDIRECT_URL = "root"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_SSL_REDIRECT = not DEBUG
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 0 if DEBUG else int(timedelta(days=365).total_seconds())
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CSP = {
     "default-src": ["'none'"],
@@ -399,7 +432,7 @@ SECURE_CSP = {
     "img-src": ["'self'", "data:"],
     "font-src": ["'self'"],
     "connect-src": ["'self'"],
-    "form-action": ["'self'"],
+    "form-action": ["'self'", *STRIPE_PAGES],
     "base-uri": ["'none'"],
     "frame-ancestors": ["'none'"],
 }

@@ -4,9 +4,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.decorators.csp import csp_override
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts import errors, health
+from billing.pages import pricing
+from sessions_app.pages import root
 
 # Swagger styles its elements inline, and its own page is the only one that may.
 docs = csp_override(settings.SECURE_CSP | {"style-src": ["'self'", "'unsafe-inline'"]})(
@@ -14,12 +17,18 @@ docs = csp_override(settings.SECURE_CSP | {"style-src": ["'self'", "'unsafe-inli
 )
 
 urlpatterns = [
-    path("", health.service),
+    path("", root, name="root"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
-    path("accounts/", include("accounts.page_urls")),
+    path("accounts/", include("accounts.link_urls")),
+    path("accounts/", include("allauth.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("", include("accounts.page_urls")),
+    path("pricing", pricing, name="pricing"),
+    path("settings/subscription", RedirectView.as_view(pattern_name="billing:subscription", query_string=True)),
     path("billing/", include("billing.page_urls")),
+    path("sessions/", include("sessions_app.page_urls")),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/v1/billing/", include("billing.urls")),
     path("api/v1/", include("sessions_app.urls")),
@@ -29,5 +38,6 @@ urlpatterns = [
 ]
 
 handler400 = errors.bad_request
+handler403 = errors.permission_denied
 handler404 = errors.not_found
 handler500 = errors.server_error

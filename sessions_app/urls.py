@@ -2,8 +2,6 @@ from django.urls import path
 
 from sessions_app import api
 
-app_name = "sessions"
-
 urlpatterns = [
     path("sessions", api.Sessions.as_view()),
     path("sessions/<uuid:session_id>", api.SessionDetail.as_view()),

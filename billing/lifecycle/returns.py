@@ -18,7 +18,7 @@ SESSION_ID = "{CHECKOUT_SESSION_ID}"
 
 def return_page(operation: StripeOperation) -> str:
     """Where Stripe's pages lead back to: our rows are brought up to date before anybody reads them."""
-    return f"{settings.SITE_URL}{reverse('billing_return', args=[operation.pk])}"
+    return f"{settings.SITE_URL}{reverse('billing:return', args=[operation.pk])}"
 
 
 @dataclass(frozen=True)
