@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import stripe
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing import gateway, webhooks
 from billing.models import EventCursor
 
 log = logging.getLogger(__name__)
 
-# A delivery takes seconds; who is this late has not come.
-LATE: Final = timedelta(minutes=5)
+# A delivery takes seconds. When none has come for so long, though Stripe's list grew, none comes.
+SILENCE: Final = timedelta(minutes=5)
 # At most so many pages a time; the next time goes on from there.
 PAGES: Final = 50
 
@@ -28,7 +28,7 @@ def catch_up(*, now: datetime) -> int:
     if cursor is None:
         _move_to(gateway.newest_event())
         return 0
-    missed = late = 0
+    missed = 0
     for _ in range(PAGES):
         page, has_more = gateway.events_after(cursor.stripe_id)
         if page is None:
@@ -40,22 +40,38 @@ def catch_up(*, now: datetime) -> int:
             )
             return missed + _read_everything()
         with transaction.atomic():
-            for event in page:
-                if _take(event):
-                    missed += 1
-                    late += now - datetime.fromtimestamp(event.created, UTC) > LATE
+            missed += sum(_take(event) for event in page)
             if page:
                 _move_to(page[-1].id)
                 cursor.stripe_id = page[-1].id
         if not has_more:
             break
-    if late:
-        log.error(
-            "%s events stood in Stripe's list and were never delivered: see that the webhook endpoint is reached"
-            " (manage.py check_webhook_endpoint).",
-            late,
-        )
+    if missed:
+        _listen(now)
     return missed
+
+
+def _listen(now: datetime) -> None:
+    """Loud when Stripe's list grows and deliveries are silent.
+
+    Whoever reads every five minutes finds each event young, also while none is delivered: what counts is
+    since when nothing but reading has brought any.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*), min(created_at) FROM billing_stripeevent
+            WHERE id > (SELECT coalesce(max(id), 0) FROM billing_stripeevent WHERE NOT is_caught_up)
+            """
+        )
+        count, since = cursor.fetchone() or (0, None)
+    if since is not None and now - since > SILENCE:
+        log.error(
+            "No delivery has come since %s, and %s events stood in Stripe's list: see that the webhook endpoint is"
+            " reached (manage.py check_webhook_endpoint).",
+            since.isoformat(timespec="seconds"),
+            count,
+        )
 
 
 def _read_everything() -> int:

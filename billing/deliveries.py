@@ -5,12 +5,13 @@ longer and longer; a fresh event never waits behind that pause, and takes the ot
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from accounts.errors import Problem
@@ -19,8 +20,12 @@ from billing.models import StripeEvent
 
 log = logging.getLogger(__name__)
 
-# After the first failure, the second ...; then as the last, until a day has passed.
-PAUSES: Final = [timedelta(seconds=seconds) for seconds in (10, 30, 120, 600, 3600)]
+# A failure pauses an event for as long as it has been waiting. Not by how often it failed: ten events that come
+# within one second of silence are ten failures for each of them, and no reason to rest for an hour.
+SHORTEST_PAUSE: Final = timedelta(seconds=10)
+LONGEST_PAUSE: Final = timedelta(hours=1)
+# Who was rung by the sweep is not rung again for so long.
+RUNG_FOR: Final = timedelta(minutes=2)
 TRIED_FOR: Final = timedelta(days=1)
 # An event that is done is kept for as long as Stripe keeps its own.
 DONE_KEPT: Final = timedelta(days=30)
@@ -28,22 +33,20 @@ DONE_KEPT: Final = timedelta(days=30)
 State = StripeEvent.State
 
 
-def look_at_customer(customer: str, *, now: datetime) -> None:
-    """Safe to run at any time, by any number of workers; without anything waiting it calls nobody."""
-    waiting = list(_waiting().filter(customer=customer).values_list("pk", flat=True))
-    if not waiting:
+def look_at_customer(customer: str, *, now: datetime, event: str = "") -> None:
+    """Safe to run at any time, by any number of workers; without anything waiting it calls nobody.
+
+    With `event` only while nobody has tried that one: an earlier look has served it, or paused it.
+    """
+    waiting = list(_waiting().filter(customer=customer).values_list("pk", "stripe_id", "attempts"))
+    if not waiting or (event and (event, 0) not in {(id, attempts) for _, id, attempts in waiting}):
         return
-    try:
-        snapshot = sync.sync_customer(customer, now=now, insist=True)
-    except Problem as problem:
-        _fail(waiting, f"{problem.code}: {getattr(problem, 'message', '') or problem.detail}")
-    except sync.Overtaken:
-        _fail(waiting, "Other looks at this customer began before this one could write.")
-    else:
-        if snapshot is None:
-            _fail(waiting, "No workspace has this customer.", in_the_end=State.UNMATCHED)
+    rows = [pk for pk, _, _ in waiting]
+    with _counted(rows):
+        if sync.sync_customer(customer, now=now, insist=True) is None:
+            _fail(rows, "No workspace has this customer.", in_the_end=State.UNMATCHED)
         else:
-            _finish(waiting)
+            _finish(rows)
 
 
 def look_at_event(event_id: str, *, now: datetime) -> None:
@@ -51,20 +54,23 @@ def look_at_event(event_id: str, *, now: datetime) -> None:
     event = _waiting().filter(stripe_id=event_id).first()
     if event is None:
         return
-    try:
+    with _counted([event.pk]):
         if event.type.startswith(("price.", "product.")):
             _reflect(event.points_to)
             _finish([event.pk])
-            return
-        customer = gateway.customer_of(event.points_to)
-    except Problem as problem:
-        _fail([event.pk], f"{problem.code}: {getattr(problem, 'message', '') or problem.detail}")
-        return
-    if customer is None:
-        _fail([event.pk], f"{event.points_to or 'It'} names no customer.", in_the_end=State.UNMATCHED)
-        return
+        elif customer := gateway.customer_of(event.points_to):
+            _leave_to_look(event, customer)
+        else:
+            _fail([event.pk], f"{event.points_to or 'It'} names no customer.", in_the_end=State.UNMATCHED)
+
+
+@transaction.atomic
+def _leave_to_look(event: StripeEvent, customer: str) -> None:
+    """By a job of its own, because the looks at a customer follow one another."""
+    from billing import jobs  # which import this module
+
     StripeEvent.objects.filter(pk=event.pk).update(customer=customer)
-    look_at_customer(customer, now=now)
+    jobs.look_at_customer.configure(lock=customer).defer(customer=customer)
 
 
 def due() -> tuple[list[str], list[str]]:
@@ -80,7 +86,7 @@ def due() -> tuple[list[str], list[str]]:
             UPDATE billing_stripeevent e SET next_attempt_at = %(again)s FROM due WHERE e.id = due.id
             RETURNING customer, stripe_id
             """,
-            {"wall": wall, "again": wall + PAUSES[2]},
+            {"wall": wall, "again": wall + RUNG_FOR},
         )
         found = cursor.fetchall()
     return sorted({customer for customer, _ in found if customer}), [id for customer, id in found if not customer]
@@ -106,6 +112,22 @@ def _finish(events: Sequence[int]) -> None:
     StripeEvent.objects.filter(pk__in=events).update(state=State.DONE, done_at=datetime.now(UTC), error="")
 
 
+@contextmanager
+def _counted(events: Sequence[int]) -> Iterator[None]:
+    """What goes wrong is written on the events, and the job ends well; but for a database that cannot be told."""
+    try:
+        yield
+    except (OperationalError, InterfaceError):
+        raise
+    except Problem as problem:
+        _fail(events, f"{problem.code}: {getattr(problem, 'message', '') or problem.detail}")
+    except sync.Overtaken:
+        _fail(events, "Other looks at this customer began before this one could write.")
+    except Exception as error:
+        log.exception("What Stripe holds could not be taken over.")
+        _fail(events, f"{type(error).__name__}: {error}")
+
+
 @transaction.atomic
 def _fail(events: Sequence[int], error: str, *, in_the_end: State = State.DEAD) -> None:
     wall = datetime.now(UTC)
@@ -116,7 +138,7 @@ def _fail(events: Sequence[int], error: str, *, in_the_end: State = State.DEAD) 
             event.state = in_the_end
             log.error("The event %s (%s) is %s: %s", event.stripe_id, event.type, in_the_end, error)
         else:
-            event.next_attempt_at = wall + PAUSES[min(event.attempts, len(PAUSES)) - 1]
+            event.next_attempt_at = wall + min(max(wall - event.received_at, SHORTEST_PAUSE), LONGEST_PAUSE)
         event.save(update_fields=["attempts", "error", "state", "next_attempt_at"])
 
 

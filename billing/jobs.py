@@ -49,8 +49,8 @@ def sync_customer(*, customer: str) -> None:
 # For the next two `lock` is the customer: its looks follow one another. What fails is written on the
 # events, and the job ends well; no job is retried, so no lock is left behind but a dead worker's.
 @app.task(queue=BILLING_QUEUE)
-def look_at_customer(*, customer: str) -> None:
-    deliveries.look_at_customer(customer, now=clock.now())
+def look_at_customer(*, customer: str, event: str = "") -> None:
+    deliveries.look_at_customer(customer, now=clock.now(), event=event)
 
 
 @app.task(queue=BILLING_QUEUE)

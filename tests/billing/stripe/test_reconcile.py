@@ -18,6 +18,7 @@ from billing import gateway, jobs, lifecycle, reconciliation
 from billing.lifecycle import operations
 from billing.models import AuditEntry, Price, ReconciliationReport, StripeEvent, StripeOperation, Subscription
 from billing.proofs import PROOFS
+from tests.billing.stripe.digest import digest
 from tests.billing.stripe.payer import Payer
 from tests.people import Person, person
 
@@ -49,17 +50,6 @@ def table(text: str) -> list[tuple[str, ...]]:
 
 def last_line(text: str) -> str:
     return [line for line in text.splitlines() if line.startswith("Workspaces ")][-1]
-
-
-def digest() -> dict[str, str]:
-    """Of every row of every table."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        found = {}
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {name} t")  # noqa: S608
-            found[name] = cursor.fetchone()[0]
-    return found
 
 
 def cancel(payer: Payer) -> None:
