@@ -27,9 +27,6 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 # Who was rung by the sweep is not rung again for so long.
 RUNG_FOR: Final = timedelta(minutes=2)
 TRIED_FOR: Final = timedelta(days=1)
-# An event that is done is kept for as long as Stripe keeps its own.
-DONE_KEPT: Final = timedelta(days=30)
-
 State = StripeEvent.State
 
 
@@ -99,9 +96,9 @@ def replay(events: Sequence[int]) -> int:
     return ended.update(state=State.WAITING, attempts=0, received_at=wall, next_attempt_at=wall)
 
 
-def forget_old() -> int:
-    """Events that are done, a month after; what is not done is kept."""
-    return StripeEvent.objects.filter(state=State.DONE, done_at__lt=datetime.now(UTC) - DONE_KEPT).delete()[0]
+def forget_old(*, before: datetime) -> None:
+    """Events that are done; what is not done is kept."""
+    StripeEvent.objects.filter(state=State.DONE, done_at__lt=before).delete()
 
 
 def _waiting() -> QuerySet[StripeEvent]:

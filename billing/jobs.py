@@ -1,6 +1,8 @@
 """What billing leaves to the worker."""
 
 import logging
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from django.db import InterfaceError, OperationalError, transaction
 from procrastinate import RetryStrategy
@@ -9,13 +11,16 @@ from procrastinate.contrib.django import app
 from accounts import clock
 from accounts.errors import Problem
 from accounts.jobs import HOUSEKEEPING_QUEUE
-from billing import deliveries, gateway, lifecycle, proofs, sync
+from billing import deliveries, gateway, lifecycle, mirror, proofs, sync
+from billing.lifecycle import operations
 from billing.models import Subscription
 
 log = logging.getLogger(__name__)
 
 # What waits for Stripe waits here, and keeps neither runs nor mails waiting.
 BILLING_QUEUE = "billing"
+# For as long as Stripe keeps its own events.
+NOTES_KEPT: Final = timedelta(days=30)
 # After 3, 9, 27 ... seconds; about a day in all.
 UNTIL_STRIPE_ANSWERS = RetryStrategy(
     max_attempts=11,
@@ -97,8 +102,11 @@ def catch_up(timestamp: int) -> None:
 @app.periodic(cron="53 3 * * *")
 @app.task(queue=HOUSEKEEPING_QUEUE)
 def forget_old_events(timestamp: int) -> None:
-    """Nightly."""
-    deliveries.forget_old()
+    """Nightly: what was noted down in passing. What money went where is never forgotten."""
+    before = datetime.now(UTC) - NOTES_KEPT
+    deliveries.forget_old(before=before)
+    mirror.forget_old(before=before)
+    operations.forget_old(before=before)
 
 
 @app.periodic(cron="43 3 * * *")

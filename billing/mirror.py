@@ -7,6 +7,7 @@ off, because they write to Stripe again and believe what anybody may have writte
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import stripe
@@ -23,6 +24,8 @@ from djstripe.models import (
     Customer,
     Dispute,
     EarlyFraudWarning,
+    Event,
+    IdempotencyKey,
     Invoice,
     InvoiceItem,
     PaymentIntent,
@@ -38,6 +41,7 @@ from djstripe.models import (
     SubscriptionItem,
     SubscriptionSchedule,
     TaxRate,
+    WebhookEventTrigger,
 )
 
 from accounts.models import Workspace
@@ -118,6 +122,19 @@ def attach(customer_id: str, workspace: Workspace) -> None:
 def follow_no_features() -> None:
     """Whenever a product is stored dj-stripe asks Stripe for its features, which this service does not use."""
     Product._sync_product_features = lambda *_product, **_key: None
+
+
+@transaction.atomic
+def forget_old(*, before: datetime) -> None:
+    """What dj-stripe notes down for itself, where somebody has let it: deliveries, events and keys.
+
+    What Stripe holds stays for ever, and so does a proven delivery that was never worked off.
+    """
+    unprocessed = WebhookEventTrigger.objects.filter(valid=True, processed=False)
+    WebhookEventTrigger.objects.filter(created__lt=before).exclude(pk__in=unprocessed).delete()
+    named = unprocessed.filter(event__isnull=False).values("event__pk")
+    Event.objects.filter(djstripe_created__lt=before).exclude(pk__in=named).delete()
+    IdempotencyKey.objects.filter(created__lt=before).delete()
 
 
 def learn_account(api_key: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import F
@@ -13,6 +13,8 @@ from billing.models import StripeOperation
 
 # Stripe keeps idempotency keys for a day; an operation that is older is not sent again.
 KEPT = timedelta(hours=23)
+# Of these nothing is left at Stripe, or nothing that names them; all others tell who asked for what is there.
+PASSING: Final = (StripeOperation.Kind.CHECKOUT, StripeOperation.Kind.PORTAL, StripeOperation.Kind.RESTORE)
 
 type Parameters = dict[str, Any]
 
@@ -88,3 +90,8 @@ def finish(operation: StripeOperation, stripe_id: str) -> None:
 def give_up(operation: StripeOperation, error: str) -> None:
     operation.error, operation.finished_at = error[:300], datetime.now(UTC)
     operation.save(update_fields=["error", "finished_at"])
+
+
+def forget_old(*, before: datetime) -> None:
+    """Pages that somebody was led to, and what was put back: once ended, and by age."""
+    StripeOperation.objects.filter(kind__in=PASSING, finished_at__lt=before).delete()

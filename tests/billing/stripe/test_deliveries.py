@@ -497,18 +497,6 @@ def test_after_a_cursor_that_stripe_has_forgotten_the_whole_list_is_read(
     assert payer.sees()["plan"] == "pro"
 
 
-def test_done_events_are_forgotten_after_a_month_and_no_others(pro: Payer) -> None:
-    for event in recorded(pro)[-4:]:
-        deliver(event)
-    kept = StripeEvent.objects.count()
-    long_ago = datetime.now(UTC) - timedelta(days=31)
-    first = StripeEvent.objects.earliest("id")
-    StripeEvent.objects.update(received_at=long_ago)
-    StripeEvent.objects.filter(pk=first.pk).update(state="done", done_at=long_ago)
-    assert deliveries.forget_old() == 1
-    assert StripeEvent.objects.count() == kept - 1
-
-
 def test_the_endpoint_at_stripe_is_compared(payer: Payer, settings: SettingsWrapper) -> None:
     def check() -> str:
         out = StringIO()
