@@ -10,15 +10,16 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import UUID7, Lower
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from accounts import clock, signals
 from accounts.addresses import person_hash
 
 
 class Role(models.TextChoices):
-    OWNER = "owner"
-    ADMIN = "admin"
-    MEMBER = "member"
+    OWNER = "owner", _("Owner")
+    ADMIN = "admin", _("Admin")
+    MEMBER = "member", _("Member")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -196,7 +197,12 @@ class Invitation(models.Model):
     withdrawn_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["workspace", "-created_at"], name="invitation_by_workspace")]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "-created_at"], name="invitation_by_workspace"),
+            models.Index(
+                fields=["email"], condition=Q(accepted_at=None, withdrawn_at=None), name="invitation_open_by_email"
+            ),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["workspace", "email"],
@@ -209,6 +215,25 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} into {self.workspace_id}"
+
+
+class MembershipChange(models.Model):
+    """Append-only: who came into a workspace, left it or got another role, and by whom. An empty role is none."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", db_index=False)
+    actor = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", db_index=False)
+    at = models.DateTimeField()
+    before = models.CharField(max_length=10, choices=Role, blank=True)
+    after = models.CharField(max_length=10, choices=Role, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="membership_change_by_workspace")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.workspace_id}: {self.before or 'nobody'} to {self.after or 'nobody'}"
 
 
 class TokenFamily(models.Model):
