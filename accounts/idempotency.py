@@ -1,24 +1,35 @@
-"""`Idempotency-Key`: the same request gives the same answer and does its work once. See API.md, Headers."""
+"""The same request gives the same answer and does its work once: by `Idempotency-Key`, or by a form's once-token.
+
+See API.md, Headers, for the key; `once` and `once_beyond` say how a page uses the token.
+"""
 
 import functools
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import access
+from accounts.access import Access
 from accounts.errors import Problem
 from accounts.models import IdempotentRequest
 from accounts.turns import turn
 
 KEPT = timedelta(hours=24)
+
+# The hidden field that the tag `{% once_token %}` puts into a form.
+ONCE_FIELD = "once"
 
 type Post = Callable[..., Response]
 
@@ -32,19 +43,10 @@ def idempotent(post: Post) -> Post:
 
     @functools.wraps(post)
     def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = key_of(request)
-        if key is None:
+        asked = _asked_by_header(request)
+        if asked is None:
             return post(view, request, *args, **kwargs)
-        with transaction.atomic():
-            claim = _claim(request, key)
-            if claim.status is not None:
-                return _replay(claim)
-            response = post(view, request, *args, **kwargs)
-            if status.is_success(response.status_code):
-                _store(claim, response)
-            else:
-                transaction.set_rollback(True)
-            return response
+        return _answer(asked, lambda: post(view, request, *args, **kwargs))
 
     # The OpenAPI description names the header where this is set.
     wrapped.is_idempotent = True  # type: ignore[attr-defined]
@@ -60,37 +62,40 @@ def idempotent_beyond(post: Post) -> Post:
 
     @functools.wraps(post)
     def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = key_of(request)
-        if key is None:
+        asked = _asked_by_header(request)
+        if asked is None:
             return post(view, request, *args, **kwargs)
-        while True:
-            claim = _claim(request, key)
-            if claim.status is not None:
-                return _replay(claim)
-            with turn(f"idempotency:{claim.pk}"):
-                found = IdempotentRequest.objects.filter(pk=claim.pk).first()
-                if found is None:
-                    # Whoever had it has failed meanwhile and left the key free.
-                    continue
-                if found.status is not None:
-                    return _replay(found)
-                return _answer_once(claim, lambda: post(view, request, *args, **kwargs))
+        return _answer_beyond(asked, lambda: post(view, request, *args, **kwargs))
 
     wrapped.is_idempotent = True  # type: ignore[attr-defined]
     return wrapped
 
 
-def _answer_once(claim: IdempotentRequest, work: Callable[[], Response]) -> Response:
-    is_stored = False
-    try:
-        response = work()
-        if status.is_success(response.status_code):
-            _store(claim, response)
-            is_stored = True
-        return response
-    finally:
-        if not is_stored:
-            IdempotentRequest.objects.filter(pk=claim.pk).delete()
+def once(request: HttpRequest, held: Access, work: Callable[[], str]) -> str:
+    """Do the work of a page's form once, however often the form is sent; returns the address to lead the browser to.
+
+    For a POST that a double click must not do twice. The form has `{% once_token %}` beside `{% csrf_token %}`,
+    and the view, when the role was looked at and the fields are good, says
+
+        return redirect(once(request, held, work))
+
+    `work` does it, sets the message if there is one, and returns the address. It runs in one transaction with
+    the claim of the token: what it raises undoes all of it, leaves the token free and reaches the view.
+    When the same form comes again, the first address is returned and `work` not called; one that comes
+    meanwhile waits. The same token with other fields is another wish, of somebody who went back, and is done.
+
+    Raises Problem (400) for a form without a token.
+    """
+    return str(_answer(_asked_by_form(request, held), lambda: Response(work())).data)
+
+
+def once_beyond(request: HttpRequest, held: Access, work: Callable[[], str]) -> str:
+    """The same for work that reaches beyond the database, to Stripe say; see `idempotent_beyond`."""
+    return str(_answer_beyond(_asked_by_form(request, held), lambda: Response(work())).data)
+
+
+def once_token() -> str:
+    return secrets.token_urlsafe(16)
 
 
 def key_of(request: Request) -> str | None:
@@ -106,17 +111,85 @@ def forget_old(now: datetime) -> int:
     return IdempotentRequest.objects.filter(created_at__lt=now - KEPT).delete()[0]
 
 
-def _claim(request: Request, key: str) -> IdempotentRequest:
+@dataclass(frozen=True)
+class Asked:
+    """By what two requests are the same one."""
+
+    held: Access
+    path: str
+    key: str
+    body_hash: bytes
+
+
+def _asked_by_header(request: Request) -> Asked | None:
+    key = key_of(request)
+    return None if key is None else Asked(access.of(request), request.path, key, _hash(request.data))
+
+
+def _asked_by_form(request: HttpRequest, held: Access) -> Asked:
+    token = request.POST.get(ONCE_FIELD, "")
+    if not (0 < len(token) <= 64 and token.isascii() and token.isprintable()):
+        detail = _("This form was not complete. Load the page again, and send it from there.")
+        raise Problem(detail, "invalid", status=400)
+    fields = {name: values for name, values in request.POST.lists() if name not in (ONCE_FIELD, "csrfmiddlewaretoken")}
+    body_hash = _hash(fields)
+    return Asked(held, request.path, f"{token} {body_hash.hex()}", body_hash)
+
+
+def _hash(body: Any) -> bytes:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def _answer(asked: Asked, work: Callable[[], Response]) -> Response:
+    with transaction.atomic():
+        claim = _claim(asked)
+        if claim.status is not None:
+            return _replay(claim)
+        response = work()
+        if status.is_success(response.status_code):
+            _store(claim, response)
+        else:
+            transaction.set_rollback(True)
+        return response
+
+
+def _answer_beyond(asked: Asked, work: Callable[[], Response]) -> Response:
+    while True:
+        claim = _claim(asked)
+        if claim.status is not None:
+            return _replay(claim)
+        with turn(f"idempotency:{claim.pk}"):
+            found = IdempotentRequest.objects.filter(pk=claim.pk).first()
+            if found is None:
+                # Whoever had it has failed meanwhile and left the key free.
+                continue
+            if found.status is not None:
+                return _replay(found)
+            return _answer_or_release(claim, work)
+
+
+def _answer_or_release(claim: IdempotentRequest, work: Callable[[], Response]) -> Response:
+    is_stored = False
+    try:
+        response = work()
+        if status.is_success(response.status_code):
+            _store(claim, response)
+            is_stored = True
+        return response
+    finally:
+        if not is_stored:
+            IdempotentRequest.objects.filter(pk=claim.pk).delete()
+
+
+def _claim(asked: Asked) -> IdempotentRequest:
     """The request's row, made now or before. Its `status` is None while nobody has answered."""
-    body = json.dumps(request.data, sort_keys=True, separators=(",", ":")).encode()
     now = datetime.now(UTC)
-    held = access.of(request)
     named: dict[str, Any] = {
-        "user": held.user.pk,
-        "workspace": held.workspace.pk,
-        "path": request.path[:100],
-        "key": key,
-        "hash": hashlib.sha256(body).digest(),
+        "user": asked.held.user.pk,
+        "workspace": asked.held.workspace.pk,
+        "path": asked.path[:100],
+        "key": asked.key,
+        "hash": asked.body_hash,
         "now": now,
         "expired": now - KEPT,
     }
@@ -126,7 +199,7 @@ def _claim(request: Request, key: str) -> IdempotentRequest:
             if row := cursor.fetchone():
                 return IdempotentRequest(pk=row[0])
         stored = IdempotentRequest.objects.filter(
-            user=named["user"], workspace=named["workspace"], path=named["path"], key=key
+            user=named["user"], workspace=named["workspace"], path=named["path"], key=asked.key
         ).first()
         # Gone again: the one that had the key failed in this instant and left it free.
         if stored is not None:

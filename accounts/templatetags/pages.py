@@ -10,6 +10,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from accounts import idempotency
 from accounts.models import Membership, User
 
 register = template.Library()
@@ -67,6 +68,17 @@ def initials(name: str) -> str:
     """At most two letters, for the round mark of a person or a workspace."""
     words = name.split()
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+@register.simple_tag
+def once_token() -> SafeString:
+    """Beside `{% csrf_token %}` in a form that must not do its work twice; the view says `idempotency.once`."""
+    # Firefox would put the old token back when the page is loaded again.
+    return format_html(
+        '<input type="hidden" name="{}" value="{}" autocomplete="off">',
+        idempotency.ONCE_FIELD,
+        idempotency.once_token(),
+    )
 
 
 @register.simple_tag
