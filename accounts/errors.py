@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.shortcuts import render
 from django.template.loader import get_template
 from django.utils.translation import gettext as _
@@ -49,6 +49,9 @@ class Problem(exceptions.APIException):
         self.headers = headers or {}
         if status is not None:
             self.status_code = status
+
+    def answered(self, response: HttpResponseBase) -> None:
+        """Called with the answer that says it, on pages too, for what is to be kept of it."""
 
 
 class TooLarge(Problem):
@@ -101,6 +104,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
     response = Response(body, status=code, headers=headers)
     # What is of note was logged above, or where it was raised: a refusal is no error of ours.
     response._has_been_logged = True  # type: ignore[attr-defined]  # Django's own mark, for its request log
+    if isinstance(error, Problem):
+        error.answered(response)
     return response
 
 

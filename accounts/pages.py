@@ -97,6 +97,7 @@ def problem_page(request: HttpRequest, problem: Problem) -> HttpResponse:
     response = render(request, "problem.html", {"problem": problem}, status=problem.status_code)
     for name, value in problem.headers.items():
         response[name] = value
+    problem.answered(response)
     return response
 
 

@@ -11,7 +11,7 @@ from procrastinate.contrib.django import app
 from accounts import clock
 from accounts.errors import Problem
 from accounts.jobs import HOUSEKEEPING_QUEUE
-from billing import deliveries, gateway, lifecycle, mirror, proofs, sync
+from billing import deliveries, gateway, lifecycle, mirror, proofs, refusals, sync
 from billing.lifecycle import operations
 from billing.models import Subscription
 
@@ -40,6 +40,13 @@ def create_customer(*, workspace_id: str) -> None:
     """After sign-up, so that Checkout finds it; Checkout itself makes it where this has not come through."""
     if gateway.is_configured():
         lifecycle.ensure_customer(_subscription(workspace_id), now=clock.now())
+
+
+@app.task(queue=BILLING_QUEUE, retry=UNTIL_STRIPE_ANSWERS)
+def address_invoices(*, workspace_id: str) -> None:
+    """After a transfer, or a new address of the owner's."""
+    if gateway.is_configured():
+        lifecycle.address_invoices(_subscription(workspace_id))
 
 
 @app.task(queue=BILLING_QUEUE)
@@ -107,6 +114,13 @@ def forget_old_events(timestamp: int) -> None:
     deliveries.forget_old(before=before)
     mirror.forget_old(before=before)
     operations.forget_old(before=before)
+
+
+@app.periodic(cron="58 3 * * *")
+@app.task(queue=HOUSEKEEPING_QUEUE)
+def forget_old_refusals(timestamp: int) -> None:
+    """Nightly."""
+    refusals.forget_old(clock.now())
 
 
 @app.periodic(cron="43 3 * * *")

@@ -15,9 +15,11 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
+from django.http import HttpResponseBase
 
 from accounts.errors import Problem
 from accounts.models import User
+from billing import refusals
 from billing.entitlements import Entitlement, entitlement
 from billing.models import CreditGrant, LedgerEntry, Plan, Source, Subscription, UsagePeriod
 
@@ -83,7 +85,8 @@ class Refused(Problem):
     status_code: int = 402
 
     def __init__(self, detail: str, code: str, quota: Quota) -> None:
-        held = quota.entitlement
+        held = self.held = quota.entitlement
+        self.workspace_id = quota.subscription.workspace_id
         super().__init__(
             detail,
             code,
@@ -97,6 +100,9 @@ class Refused(Problem):
             },
             upgrade_url=f"{settings.SITE_URL}/billing/",
         )
+
+    def answered(self, response: HttpResponseBase) -> None:
+        refusals.note(response, workspace_id=self.workspace_id, code=self.code, plan_id=self.held.plan.pk)
 
 
 class QuotaExceeded(Refused):

@@ -3,6 +3,7 @@
 from billing.models.events import EventCursor, StripeEvent
 from billing.models.plans import Feature, Interval, Plan, Price
 from billing.models.reconciliation import ReconciliationReport
+from billing.models.refusals import Refusal
 from billing.models.stripe import StripeOperation
 from billing.models.subscriptions import AuditEntry, Subscription, SubscriptionChange, TrialUse
 from billing.models.usage import CreditGrant, LedgerEntry, Source, UsagePeriod
@@ -17,6 +18,7 @@ __all__ = [
     "Plan",
     "Price",
     "ReconciliationReport",
+    "Refusal",
     "Source",
     "StripeEvent",
     "StripeOperation",

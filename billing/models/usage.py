@@ -111,6 +111,12 @@ class LedgerEntry(models.Model):
         verbose_name_plural = "ledger entries"
         indexes: ClassVar = [
             models.Index(fields=["workspace", "-created_at", "-id"], name="ledger_by_workspace"),
+            # The few lines between the many: what a run writes is not in it.
+            models.Index(
+                fields=["workspace", "kind", "-created_at", "-id"],
+                condition=~Q(kind="consume"),
+                name="ledger_but_for_runs",
+            ),
         ]
         constraints: ClassVar = [
             # Invariant 2: a run has one consume line and at most one refund line.
