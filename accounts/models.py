@@ -59,6 +59,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_email_verified = models.BooleanField(default=False)
     is_staff = models.BooleanField(default=False, help_text="May sign in to the admin.")
     is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting the account.")
+    # The address that was asked for and is not proven yet; `email` stays until it is.
+    pending_email = models.EmailField(blank=True, db_default="", default="", editable=False)
     # Of mails; empty until somebody chose one.
     language = models.CharField(max_length=10, blank=True, editable=False)
     # Carried by access tokens and compared on every request; raising it ends them all at once.
@@ -241,6 +243,8 @@ class TokenFamily(models.Model):
 
     id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    # As the program names itself, for its owner to know it by.
+    user_agent = models.CharField(max_length=200, blank=True, db_default="", default="")
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
 

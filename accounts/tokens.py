@@ -58,7 +58,7 @@ class Issued(NamedTuple):
     expires_in: int
 
 
-def sign_in(user: User) -> Issued:
+def sign_in(user: User, *, user_agent: str = "") -> Issued:
     """Open a family of tokens for a person whose credentials were checked. Raises TokenError.
 
     Checking takes its time: who changed the password or signed out everywhere meanwhile has ended
@@ -67,12 +67,12 @@ def sign_in(user: User) -> Issued:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO accounts_tokenfamily (user_id, created_at)
-            SELECT id, %(now)s FROM accounts_user
+            INSERT INTO accounts_tokenfamily (user_id, user_agent, created_at)
+            SELECT id, %(agent)s, %(now)s FROM accounts_user
             WHERE id = %(user)s AND auth_epoch = %(epoch)s AND is_active FOR SHARE
             RETURNING id
             """,
-            {"user": user.pk, "epoch": user.auth_epoch, "now": _wall_clock()},
+            {"user": user.pk, "agent": user_agent, "epoch": user.auth_epoch, "now": _wall_clock()},
         )
         row = cursor.fetchone()
     if row is None:
