@@ -4,7 +4,7 @@ PYTHON ?= python3
 IN_VENV := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test soak check bench lock clean
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -18,6 +18,11 @@ test: ## Install what is missing, check the code, run every test (ARGS="-k quota
 	@$(IN_VENV) -m deploy.packages
 	@$(IN_VENV) -m deploy.check
 	@$(IN_VENV) -m pytest -n 2 $(ARGS)
+
+soak: ## Search longer for deliveries that leave our rows wrong (SOAK_EXAMPLES, 500 if not given)
+	@$(PYTHON) deploy/install.py --dev
+	@$(IN_VENV) -m deploy.packages
+	@SOAK_EXAMPLES=$${SOAK_EXAMPLES:-500} $(IN_VENV) -m pytest -s tests/billing/stripe/test_delivery_machine.py $(ARGS)
 
 check: ## Lint, types, import rules, migrations, production settings, API description, compose file
 	@$(PYTHON) deploy/install.py --dev

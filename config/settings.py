@@ -273,6 +273,11 @@ SPECTACULAR_SETTINGS = {
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 # The jobs of a worker that has given no sign of life for so long are taken up again.
 WORKER_SILENT_SECONDS = env.int("WORKER_SILENT_SECONDS", default=30)
+# How often the workers look for what is due and nobody rang for.
+SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=15)
+if not 1 <= SWEEP_SECONDS <= 30:
+    raise ImproperlyConfigured("SWEEP_SECONDS must be 1 to 30.")
+SWEEP_CRON = f"* * * * * */{SWEEP_SECONDS}"
 PROCRASTINATE_WORKER_DEFAULTS = {
     "delete_jobs": "successful",
     "update_heartbeat_interval": WORKER_SILENT_SECONDS / 3,

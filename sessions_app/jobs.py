@@ -83,10 +83,10 @@ def _carry_out(run: Run) -> None:
         runs.succeed(run, now=clock.now(), is_waiting=is_waiting)
 
 
-@app.periodic(cron="* * * * * */15")
+@app.periodic(cron=settings.SWEEP_CRON)
 @app.task(queue=HOUSEKEEPING_QUEUE, priority=100, pass_context=True)
 async def sweep(context: JobContext, timestamp: int) -> None:
-    """Every 15 seconds: end abandoned runs, give back what was not started, free what a dead worker left."""
+    """Every few seconds: end abandoned runs, give back what was not started, free what a dead worker left."""
     swept = await sync_to_async(runs.sweep)(now=clock.now())
     if any(swept.values()):
         log.warning("Swept runs: %s", ", ".join(f"{count} {kind}" for kind, count in swept.items() if count))

@@ -18,7 +18,7 @@ from tests.processes.service import Service, until
 from tests.test_fake_stripe.test_pages import CARD, Browser
 
 # The domain's clock moves by travel alone, but what is periodic is so by the wall's.
-SWEEP_SECONDS = 30
+SWEPT_WITHIN_SECONDS = 30
 FAILS_LATER = "4000000000000341"
 LIVE = {"active", "trialing", "past_due", "unpaid", "paused", "incomplete"}
 
@@ -241,7 +241,7 @@ def stand_in_of(service: Service, port: int) -> Iterator[StandIn]:
 
 def swept(condition: Callable[[], object], what: str) -> None:
     """Nobody rings: what is due is noticed by the sweep."""
-    until(condition, what, seconds=SWEEP_SECONDS)
+    until(condition, what, seconds=SWEPT_WITHIN_SECONDS)
 
 
 class Watch:

@@ -61,6 +61,7 @@ class Service:
             "WEB_CONCURRENCY": str(self.web_workers),
             "WEB_THREADS": str(WEB_THREADS),
             "AGENT_STEP_SECONDS": "0.01",
+            "SWEEP_SECONDS": "2",
             "AGENT_GATES": str(self.gates),
             **self.settings,
         }
