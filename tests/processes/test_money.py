@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing import proofs
 from tests.fake_stripe.running import Refused
 from tests.processes.bursts import at_once
 from tests.processes.money import FAILS_LATER, Customer, Shop, Watch, swept
@@ -113,6 +114,7 @@ def test_of_two_checkouts_that_are_paid_at_once_one_is_kept_and_the_other_refund
     until(lambda: ann.charges == [4900] and len(ann.live) == 1, "the worker gives back what was bought twice")
     assert ann.live[0]["items"].data[0].price.id == shop.price("pro")
     assert (ann.sees()["plan"], ann.sees()["status"]) == ("pro", "active")
+    until(lambda: proofs.find() == [], "our rows follow what the worker did at Stripe")
 
 
 def test_without_stripe_nothing_can_be_bought_and_everything_else_works(shop: Shop) -> None:

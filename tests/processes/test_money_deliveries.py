@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_within_a_look_loses_no_event(rung_shop: Shop) -
     until(lambda: rung_shop.is_held(look), "a worker waits in the middle of its look")
     # The other worker goes on, and leaves her to the one that has her.
     rung_shop.stand_in.pay(second)
-    until(lambda: other.sees()["plan"] == "basic", "the other worker sees the other payment", seconds=MOST_SECONDS)
+    until(lambda: other.sees()["plan"] == "basic", "the other worker sees the other payment")
     assert rung_shop.stand_in.control("POST", "webhooks/settle")["settled"]
     assert ProcrastinateJob.objects.filter(status="doing", lock=ann.customer).count() == 1
     assert looks(rung_shop, ann) == 1
