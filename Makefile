@@ -4,7 +4,7 @@ PYTHON ?= python3
 IN_VENV := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check bench lock clean
+.PHONY: help demo test soak check screenshots messages bench lock clean
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -24,9 +24,20 @@ soak: ## Search longer for deliveries that leave our rows wrong (SOAK_EXAMPLES, 
 	@$(IN_VENV) -m deploy.packages
 	@SOAK_EXAMPLES=$${SOAK_EXAMPLES:-500} $(IN_VENV) -m pytest -s tests/billing/stripe/test_delivery_machine.py $(ARGS)
 
-check: ## Lint, types, import rules, migrations, production settings, API description, compose file
+check: ## Lint, types, import rules, migrations, translations, production settings, API description, compose file
 	@$(PYTHON) deploy/install.py --dev
+	@$(IN_VENV) -m deploy.packages
 	@$(IN_VENV) -m deploy.check
+
+screenshots: ## Write pictures of every page to .data/screenshots: narrow and wide, light and dark
+	@$(PYTHON) deploy/install.py --dev
+	@$(IN_VENV) -m deploy.packages
+	@$(IN_VENV) -m tests.browser.screenshots $(ARGS)
+
+messages: ## Bring the catalogues of translations up to date with the sources, and compile them
+	@$(PYTHON) deploy/install.py --dev
+	@$(IN_VENV) -m deploy.packages
+	@$(IN_VENV) -m deploy.translations --update
 
 bench: ## Measure, print the table and write .data/bench.json
 	@$(PYTHON) deploy/install.py --dev

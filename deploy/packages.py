@@ -1,4 +1,4 @@
-"""The Debian programs that tests and benchmarks run: installed as root, otherwise asked for."""
+"""The Debian programs that checks, tests and benchmarks run: installed as root, otherwise asked for."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 # The program, and the Debian package that brings it.
-PROGRAMS = {"wrk": "wrk", "redis-server": "redis-server"}
+PROGRAMS = {"chromium": "chromium", "redis-server": "redis-server", "wrk": "wrk", "xgettext": "gettext"}
 
 
 def main() -> None:
