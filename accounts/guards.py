@@ -27,6 +27,7 @@ SIGN_IN_ACCOUNT = Limit("sign-in account", 5, timedelta(minutes=5))
 REGISTRATION = Limit("registration", 100, timedelta(hours=1))
 RESET = Limit("reset", 5, timedelta(hours=1))
 VERIFICATION = Limit("verification", 5, timedelta(hours=1))
+INVITATION = Limit("invitation", 50, timedelta(hours=1))
 LONGEST_WINDOW = timedelta(hours=1)
 
 

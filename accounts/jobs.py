@@ -3,15 +3,18 @@
 Links are made by the worker, so that no secret lies in a job row.
 """
 
+import uuid
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
+from django.utils import translation
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 
-from accounts import guards, idempotency, links
+from accounts import guards, idempotency, invitations, links, teams
 from accounts.models import RefreshToken, User, UserManager
 
 MAIL_QUEUE = "mail"
@@ -33,6 +36,26 @@ def send_password_reset(*, email: str) -> None:
         _send(user, "password_reset", link=links.reset_link(user))
 
 
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_invitation(*, invitation_id: str) -> None:
+    """In the language of whoever invites: of the other one nothing is known. Run twice, the later mail counts."""
+    made = invitations.new_link(uuid.UUID(invitation_id))
+    if made is not None:
+        invitation, link = made
+        with translation.override(invitation.invited_by.language or settings.LANGUAGE_CODE):
+            inviter = teams.clean_name(invitation.invited_by.fullname) or translation.gettext("Somebody")
+            text = render_to_string(
+                "emails/invitation.txt",
+                {
+                    "inviter": inviter,
+                    "workspace": teams.clean_name(invitation.workspace.name),
+                    "role": invitation.role,
+                    "link": link,
+                },
+            )
+        _mail(text, to=invitation.email)
+
+
 @app.periodic(cron="17 3 * * *")
 @app.task(queue=HOUSEKEEPING_QUEUE, pass_context=False)
 def forget_what_expired(timestamp: int) -> None:
@@ -52,5 +75,10 @@ async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
 
 
 def _send(user: User, template: str, *, link: str) -> None:
-    subject, _, body = render_to_string(f"emails/{template}.txt", {"user": user, "link": link}).partition("\n")
-    EmailMessage(subject=subject.strip(), body=body.lstrip("\n"), to=[user.email]).send()
+    _mail(render_to_string(f"emails/{template}.txt", {"user": user, "link": link}), to=user.email)
+
+
+def _mail(text: str, *, to: str) -> None:
+    """The first line is the subject."""
+    subject, _, body = text.partition("\n")
+    EmailMessage(subject=subject.strip(), body=body.lstrip("\n"), to=[to]).send()

@@ -3,6 +3,7 @@
 from enum import Enum, auto
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
@@ -19,7 +20,10 @@ class Act(Enum):
     TOUCH_OTHERS = auto()
     SEE_LEDGER = auto()
     INVITE = auto()
+    RENAME = auto()
     BILL = auto()
+    LET_ADMINS_BILL = auto()
+    TRANSFER = auto()
     CLOSE = auto()
 
 
@@ -30,7 +34,10 @@ MAY = {
     Act.TOUCH_OTHERS: {Role.OWNER, Role.ADMIN},
     Act.SEE_LEDGER: {Role.OWNER, Role.ADMIN},
     Act.INVITE: {Role.OWNER, Role.ADMIN},
+    Act.RENAME: {Role.OWNER, Role.ADMIN},
     Act.BILL: {Role.OWNER},
+    Act.LET_ADMINS_BILL: {Role.OWNER},
+    Act.TRANSFER: {Role.OWNER},
     Act.CLOSE: {Role.OWNER},
 }
 
@@ -42,8 +49,21 @@ def may(held: Access, act: Act) -> bool:
 
 
 class RoleRequired(Problem):
-    def __init__(self, detail: str = "Your role in this workspace does not allow this.") -> None:
-        super().__init__(detail, "role_required", status=status.HTTP_403_FORBIDDEN)
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            detail or _("Your role in this workspace does not allow this."),
+            "role_required",
+            status=status.HTTP_403_FORBIDDEN,
+        )
+
+
+class Suspended(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            _("This workspace is suspended. Write to support to have it opened again."),
+            "workspace_suspended",
+            status=status.HTTP_403_FORBIDDEN,
+        )
 
 
 class RoleAllows(BasePermission):
@@ -60,9 +80,5 @@ class WorkspaceIsOpen(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method not in SAFE_METHODS and access.of(request).workspace.suspended_at is not None:
-            raise Problem(
-                "This workspace is suspended. Write to support to have it opened again.",
-                "workspace_suspended",
-                status=status.HTTP_403_FORBIDDEN,
-            )
+            raise Suspended
         return True
