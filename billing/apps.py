@@ -8,7 +8,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import access
-        from accounts.signals import workspace_created
+        from accounts.signals import member_joining, ownership_beginning, payer_changed, workspace_created
         from billing import checks, mirror, mirror_admin, sdk, secret_key  # noqa: F401  (registers the system checks)
         from billing.facts import ADDITION
 
@@ -18,6 +18,9 @@ class BillingConfig(AppConfig):
         mirror_admin.take_over()
         access.add(ADDITION)
         workspace_created.connect(open_subscription, dispatch_uid="billing.open_subscription")
+        payer_changed.connect(address_invoices, dispatch_uid="billing.address_invoices")
+        member_joining.connect(ask_for_seat, dispatch_uid="billing.ask_for_seat")
+        ownership_beginning.connect(ask_for_team, dispatch_uid="billing.ask_for_team")
 
 
 def open_subscription(*, workspace: Any, now: Any, **kwargs: Any) -> None:
@@ -28,3 +31,23 @@ def open_subscription(*, workspace: Any, now: Any, **kwargs: Any) -> None:
     Subscription.objects.open(workspace, now=now)
     if gateway.is_configured():
         jobs.create_customer.defer(workspace_id=str(workspace.pk))
+
+
+def address_invoices(*, workspace: Any, **kwargs: Any) -> None:
+    """To whoever owns the workspace by now."""
+    from billing import gateway, jobs
+
+    if gateway.is_configured():
+        jobs.address_invoices.defer(workspace_id=str(workspace.pk))
+
+
+def ask_for_seat(*, workspace: Any, members: int, now: Any, **kwargs: Any) -> None:
+    from billing import teams
+
+    teams.refuse_over_seats(workspace, members=members, now=now)
+
+
+def ask_for_team(*, user: Any, workspace: Any, now: Any, **kwargs: Any) -> None:
+    from billing import teams
+
+    teams.refuse_second_unpaid(user, workspace, now=now)

@@ -40,11 +40,12 @@ CHARGED_IN_VAIN = Proof(
     "nobody is charged for what nobody can use",
     """
     SELECT w.id, format('is %s at Stripe, and %s', s.stripe_status,
-        CASE WHEN w.suspended_at IS NOT NULL THEN 'suspended' ELSE 'without an owner who can sign in' END)
+        CASE WHEN w.closed_at IS NOT NULL THEN 'closed' WHEN w.suspended_at IS NOT NULL THEN 'suspended'
+            ELSE 'without an owner who can sign in' END)
     FROM billing_subscription s JOIN accounts_workspace w ON w.id = s.workspace_id
     WHERE s.stripe_status IN ('active', 'trialing', 'past_due', 'unpaid') AND NOT s.is_collection_paused
         AND (s.cancel_at IS NULL OR s.cancel_at > s.paid_end)
-        AND (w.suspended_at IS NOT NULL OR NOT EXISTS (
+        AND (w.closed_at IS NOT NULL OR w.suspended_at IS NOT NULL OR NOT EXISTS (
             SELECT FROM accounts_membership m JOIN accounts_user u ON u.id = m.user_id
             WHERE m.workspace_id = w.id AND m.role = 'owner' AND u.is_active))
     """,

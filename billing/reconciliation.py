@@ -248,6 +248,8 @@ class _Walk:
             row = payers.get(str(session.customer))
             if row is None:
                 reason = f"is open for {session.customer}, who is no workspace's"
+            elif row.workspace.closed_at is not None:
+                reason = f"is open for {_label(row)}, which was closed"
             elif row.stripe_status in CHARGED:
                 reason = f"is open for {_label(row)}, who pays already"
             else:

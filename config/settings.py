@@ -168,6 +168,10 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_RESET_TIMEOUT = timedelta(hours=24).total_seconds()
 EMAIL_VERIFICATION_TIMEOUT = timedelta(days=3)
 TRIAL_REQUIRES_VERIFIED_EMAIL = either("TRIAL_REQUIRES_VERIFIED_EMAIL", not DEBUG)
+# Invariant 11: so many team workspaces that pay nothing somebody may own at once.
+UNPAID_TEAMS_PER_OWNER = env.int("UNPAID_TEAMS_PER_OWNER", default=1)
+if UNPAID_TEAMS_PER_OWNER < 1:
+    raise ImproperlyConfigured("UNPAID_TEAMS_PER_OWNER must be 1 or more.")
 
 # Signing in on pages: by e-mail address and password, with a second factor where one is set.
 

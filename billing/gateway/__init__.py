@@ -11,7 +11,16 @@ from billing.gateway.connection import (
 )
 from billing.gateway.creations import create, customer_made_by, operation_of
 from billing.gateway.events import events_after, events_before, newest_event, webhook_endpoints
-from billing.gateway.holdings import Held, customer, customer_of, held_of, payments_of, refunds_of, workspace_of
+from billing.gateway.holdings import (
+    Held,
+    address_customer,
+    customer,
+    customer_of,
+    held_of,
+    payments_of,
+    refunds_of,
+    workspace_of,
+)
 from billing.gateway.listings import all_customers, all_disputes, all_open_checkouts, all_refunds, all_subscriptions
 from billing.gateway.pages import checkout, checkouts_of, expire_checkout, open_checkouts, update_portal_configuration
 from billing.gateway.prices import price, prices_by_lookup_key, product
@@ -33,6 +42,7 @@ __all__ = [
     "PaymentFailed",
     "StripeRefused",
     "StripeUnavailable",
+    "address_customer",
     "all_customers",
     "all_disputes",
     "all_open_checkouts",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import stripe
 
-from billing.gateway.connection import PAGE, client, errors
+from billing.gateway.connection import MISSING, PAGE, client, errors
 
 # What dj-stripe follows, and by which payments an invoice was paid, filled in by the same call.
 CHARGE_PARTS = [
@@ -65,6 +65,16 @@ def held_of(customer: str) -> Held:
         warnings = v1.radar.early_fraud_warnings.list({"charge": paid[0].id, "limit": PAGE}).data if paid else []
     schedules = [one.schedule for one in subscriptions if isinstance(one.schedule, stripe.SubscriptionSchedule)]
     return Held(found, subscriptions, schedules, invoices, charges, disputes, warnings)
+
+
+def address_customer(id: str, email: str) -> None:
+    """Where Stripe sends invoices and receipts. One that was deleted gets none."""
+    with errors("change a customer's address"):
+        try:
+            client().v1.customers.update(id, {"email": email})
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
 
 
 def workspace_of(customer: stripe.Customer) -> str:

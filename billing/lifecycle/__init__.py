@@ -2,6 +2,7 @@
 
 from billing.lifecycle.changes import Preview, cancel, change_plan, preview_change, resume
 from billing.lifecycle.checkout import Checkout, start_checkout
+from billing.lifecycle.closing import close
 from billing.lifecycle.collection import (
     end_after_lost_dispute,
     pause_collection,
@@ -10,7 +11,7 @@ from billing.lifecycle.collection import (
     resume_collection,
 )
 from billing.lifecycle.comps import comp
-from billing.lifecycle.customers import ensure_customer
+from billing.lifecycle.customers import address_invoices, ensure_customer
 from billing.lifecycle.mending import mend_double_purchase
 from billing.lifecycle.portal import Portal, open_portal
 from billing.lifecycle.restoring import remember, settle, unsettled
@@ -39,8 +40,10 @@ __all__ = [
     "Standing",
     "TrialAlreadyUsed",
     "activate_trial",
+    "address_invoices",
     "cancel",
     "change_plan",
+    "close",
     "comp",
     "end_after_lost_dispute",
     "ensure_customer",

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.http import Http404
 
 from accounts.errors import Problem
+from accounts.models import Workspace
 from billing import gateway, sync
 from billing.lifecycle import operations, standing
 from billing.lifecycle.customers import ensure_customer
@@ -61,6 +63,9 @@ def start_checkout(
     gateway.client()
     sellable(plan, interval, currency)
     with standing.turn_of(subscription):
+        if not Workspace.objects.filter(pk=subscription.workspace_id, closed_at=None).exists():
+            # Since this request began; whoever asks next finds nothing there.
+            raise Http404
         customer, snapshot = customer_and_snapshot(subscription, now=now)
         refuse_second(subscription, snapshot, now=now)
         if snapshot.currency and currency and currency != snapshot.currency:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 from billing import gateway
-from billing.lifecycle import operations
+from billing.lifecycle import operations, standing
 from billing.models import StripeOperation, Subscription, SubscriptionChange
 
 
@@ -24,6 +24,14 @@ def ensure_customer(subscription: Subscription, *, now: datetime) -> str:
         elif forgotten is not None:
             _settle(subscription, forgotten, now=now)
     return customer
+
+
+def address_invoices(subscription: Subscription) -> None:
+    """The owner of now has them sent to their address. Safe to repeat; of two at once the later is right."""
+    with standing.turn_of(subscription):
+        subscription.refresh_from_db(fields=["stripe_customer_id"])
+        if subscription.stripe_customer_id is not None:
+            gateway.address_customer(subscription.stripe_customer_id, subscription.workspace.email)
 
 
 def _begin(subscription: Subscription) -> StripeOperation:

@@ -76,10 +76,10 @@ def live(subscription: Subscription, *, now: datetime) -> tuple[Snapshot, Held]:
     return snapshot, snapshot.live
 
 
-def confirm(subscription: Subscription, *, now: datetime, cause: str, actor: User | None) -> None:
+def confirm(subscription: Subscription, *, now: datetime, cause: str, actor: User | None) -> Snapshot | None:
     """After an act: our rows follow, with who did it. Raises NotShownYet; a worker then sees to it."""
     try:
-        _synced(subscription, now=now, cause=cause, actor=actor)
+        return _synced(subscription, now=now, cause=cause, actor=actor)
     except (gateway.StripeUnavailable, gateway.StripeRefused, Busy) as error:
         raise NotShownYet from error
 

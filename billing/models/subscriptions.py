@@ -180,7 +180,7 @@ class SubscriptionChange(models.Model):
 
     CREATED, TRIAL, COMP, OVERRIDE, STRIPE = "created", "trial", "comp", "override", "stripe"
     CUSTOMER, UPGRADE, DOWNGRADE, CANCEL, RESUME = "customer", "upgrade", "downgrade", "cancel", "resume"
-    PAUSE, RELEASE = "pause", "release"
+    PAUSE, RELEASE, CLOSE = "pause", "release", "close"
     # Stripe's words for a subscription whose price counts towards monthly recurring revenue.
     EARNING = frozenset({"active", "past_due"})
 
