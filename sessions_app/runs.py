@@ -98,6 +98,22 @@ def stop(session_id: uuid.UUID, *, now: datetime) -> bool:
     )
 
 
+def stop_all(workspace_id: uuid.UUID, *, now: datetime) -> int:
+    """The same of a whole workspace; the number of runs. A session that was deleted has none."""
+    active = Run.objects.filter(
+        session__workspace=workspace_id,
+        session__deleted_at=None,
+        session__status__in=[Session.Status.PENDING, Session.Status.RUNNING],
+        status__in=[Run.Status.QUEUED, Run.Status.RUNNING],
+    )
+    return _end(
+        active.values_list("pk", flat=True),
+        Run.Status.STOPPED,
+        now=now,
+        expected=[Run.Status.QUEUED, Run.Status.RUNNING],
+    )
+
+
 @transaction.atomic
 def give_back_unused(run_id: uuid.UUID, *, now: datetime) -> bool:
     """Return the unit of a pending session's run that nobody started in time; the session stays pending."""
