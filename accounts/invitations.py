@@ -27,7 +27,10 @@ class InvitationEnded(Problem):
 
     def __init__(self) -> None:
         super().__init__(
-            _("This invitation is not valid any more: it was used, withdrawn, sent anew, or is older than seven days."),
+            _(
+                "It was used or withdrawn, a newer mail has taken its place, or it is older than seven days."
+                " Ask whoever invited you to send it again."
+            ),
             "invitation_ended",
             status=410,
         )

@@ -20,7 +20,7 @@ from accounts import access, clock
 from accounts.access import Access
 from accounts.errors import Problem
 from accounts.models import Workspace
-from accounts.roles import Act, RoleRequired, may
+from accounts.roles import Act, RoleRequired, Suspended, may
 
 # Of the browser session: the workspace that was switched to.
 WORKSPACE_KEY = "workspace"
@@ -33,12 +33,15 @@ def page(
     *,
     methods: tuple[str, ...] = ("GET", "HEAD"),
     sign_in: bool = True,
+    writes: bool = True,
 ) -> Callable[[View], View]:
     """Make a view a page of the workspace: it is given the Access beside the request.
 
     `act` is what the role must allow, for every method. Who is not signed in is led to do so, and back;
     with `sign_in=False` the view is given None then. A Problem that the view raises becomes a page
-    with its sentence and status. A suspended workspace can be read, and nothing in it written.
+    with its sentence and status. A suspended workspace can be read, and nothing in it written; `writes=False`
+    says of a view that whatever it does is done elsewhere. A form that names the workspace for which it was
+    shown, in `for_workspace`, is taken there only: in another window the browser may have switched.
     """
 
     def decorate(view: View) -> View:
@@ -50,12 +53,10 @@ def page(
                     return view(request, None, *args, **kwargs) if not sign_in else _to_sign_in(request)
                 if act is not None and not may(held, act):
                     raise RoleRequired
-                if request.method not in ("GET", "HEAD") and held.workspace.suspended_at is not None:
-                    raise Problem(
-                        _("This workspace is suspended. Write to support to have it opened again."),
-                        "workspace_suspended",
-                        status=403,
-                    )
+                if request.method not in ("GET", "HEAD"):
+                    if writes and held.workspace.suspended_at is not None:
+                        raise Suspended
+                    _refuse_elsewhere(request, held)
                 return view(request, held, *args, **kwargs)
             except Problem as problem:
                 return problem_page(request, problem)
@@ -131,6 +132,14 @@ def _in_workspace(request: HttpRequest, user_id: uuid.UUID) -> Access | None:
             return access.load(user_id, workspace_id=None, now=now, is_session=True)
     except access.NoSuchUser:
         return None
+
+
+def _refuse_elsewhere(request: HttpRequest, held: Access) -> None:
+    if request.POST.get("for_workspace", str(held.workspace.pk)) != str(held.workspace.pk):
+        raise Problem(
+            _("You have switched to another workspace since this page was shown, so nothing was changed."),
+            "workspace_switched",
+        )
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:

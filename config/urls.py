@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from accounts import errors, health
 from billing.pages import pricing
+from billing.workspace_pages import close_workspace
 from sessions_app.pages import root
 
 # Swagger styles its elements inline, and its own page is the only one that may.
@@ -25,6 +26,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("accounts.page_urls")),
+    path("workspace/close", close_workspace, name="close_workspace"),
     path("pricing", pricing, name="pricing"),
     path("settings/subscription", RedirectView.as_view(pattern_name="billing:subscription", query_string=True)),
     path("billing/", include("billing.page_urls")),

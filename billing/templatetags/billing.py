@@ -31,6 +31,12 @@ def level_of(quota: Quota) -> str:
     return "warning" if quota.used >= WARNS_FROM * quota.limit else "quiet"
 
 
+@register.simple_tag
+def members_limit(held: Access) -> int | None:
+    """Of the plan that holds now; None where there is none. It too came with the first statement."""
+    return quota_for(held.workspace.subscription, now=held.now).entitlement.plan.members_limit
+
+
 @register.filter
 def money(amount: int, currency: str) -> str:
     """`amount` in minor units, as the viewer's language writes it."""
