@@ -37,6 +37,7 @@ def serve(options: argparse.Namespace, checker: Checker) -> None:
         api_key=options.api_key,
         webhook_url=options.webhook_url,
         webhook_secret=options.webhook_secret,
+        is_written=not options.in_memory,
     )
     try:
         server = Server((HOST, options.port), World(settings, checker))
@@ -57,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fake_stripe", description="A stand-in for Stripe.")
     parser.add_argument("--port", type=int, default=12111)
     parser.add_argument("--state-dir", type=Path, default=Path(".data/stripe"))
+    parser.add_argument("--in-memory", action="store_true", help="write down the clock alone")
     parser.add_argument("--base-url", help="where a browser finds it, if not at http://127.0.0.1:PORT")
     parser.add_argument("--webhook-url", help="where events are delivered")
     parser.add_argument("--webhook-secret", help="what deliveries are signed with, whsec_...")

@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,7 @@ class Api:
         self._log_lock = threading.Lock()
         self._keys_in_use: set[str] = set()
         self._keys_lock = threading.Lock()
+        due.watch(world)
 
     def answer(self, request: Request) -> Reply:
         fault = self.faults.take(request.method, request.path)
@@ -148,8 +149,10 @@ class Api:
                 if known is not None:
                     return known
             world.request = {"id": request.id, "idempotency_key": key}
+            # Who only reads needs no transaction, and pays for none.
+            effects = nullcontext() if request.method == "GET" else world.store.transaction()
             try:
-                with world.store.transaction():
+                with effects:
                     answer, is_remembered = self._carry_out(request, form, unknown, fault)
                     if key and is_remembered:
                         self._remember(key, answer, request, form)
@@ -160,7 +163,6 @@ class Api:
                         self._remember(key, answer, request, form)
             finally:
                 world.request = None
-            world.due.notify_all()
         return answer
 
     def _carry_out(self, request: Request, form: Form, unknown: str | None, fault: Fault | None) -> tuple[Answer, bool]:

@@ -9,9 +9,11 @@ from typing import Any
 from tests.fake_stripe import webhooks
 from tests.fake_stripe.api import Api
 from tests.fake_stripe.billing import cards, checkout, disputes, due, invoices, methods
+from tests.fake_stripe.billing.customers import new_customer
+from tests.fake_stripe.billing.subscriptions import Terms, start
 from tests.fake_stripe.errors import StripeError, invalid
 from tests.fake_stripe.faults import Fault
-from tests.fake_stripe.objects import Object
+from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.pages import paying
 from tests.fake_stripe.rendering import render
 from tests.fake_stripe.webhooks import Sender
@@ -20,6 +22,7 @@ from tests.fake_stripe.world import World
 MODES = ("deliver", "hold", "drop", "duplicate")
 ORDERS = ("fifo", "reversed", "shuffled")
 ENDS = ("canceled", "unpaid", "past_due")
+MOST_AT_ONCE = 64
 LONGEST_STEP = 10 * 366 * 24 * 3600
 PAYING = {"authentication", "name"}
 
@@ -49,12 +52,13 @@ class Control:
             ("POST", r"/clock"): (self.advance, {"advance"}),
             ("GET", r"/webhooks"): (self.deliveries, set()),
             ("POST", r"/webhooks"): (self.set_mode, {"mode"}),
-            ("POST", r"/webhooks/release"): (self.release, {"order", "seed", "copies"}),
+            ("POST", r"/webhooks/release"): (self.release, {"order", "seed", "copies", "at_once"}),
             ("POST", r"/webhooks/settle"): (self.settle, {"seconds"}),
             ("GET", r"/faults"): (lambda _body: {"faults": self.api.faults.left()}, set()),
             ("POST", r"/faults"): (self.add_fault, {"path", "status", "timeout", "times", "after"}),
             ("DELETE", r"/faults"): (self.clear_faults, set()),
             ("POST", r"/disputes"): (self.dispute, {"charge", "outcome"}),
+            ("POST", r"/subscribers"): (self.subscribe, {"customers", "price", "card", "over"}),
             ("POST", r"/dunning"): (self.set_dunning, {"end", "retry_days"}),
             ("GET", r"/requests"): (lambda _body: {"requests": self.api.requests()}, set()),
             ("DELETE", r"/requests"): (self.forget_requests, set()),
@@ -86,11 +90,10 @@ class Control:
     @contextmanager
     def _effects(self) -> Iterator[None]:
         """After what fell due by now, and in one transaction."""
-        with self.world.due:
+        with self.world.lock:
             due.catch_up(self.world)
             with self.world.store.transaction():
                 yield
-            self.world.due.notify_all()
 
     def pay_checkout(self, body: Object, id: str) -> Object:
         """As the page does. `authentication` is `pass` or `fail` where the card asks for it."""
@@ -160,6 +163,7 @@ class Control:
             raise invalid("`advance` is a number of seconds, at most ten years; time does not go back.")
         with self.world.due:
             due.advance(self.world, seconds)
+            # What is to be sent again may be due now.
             self.world.due.notify_all()
         return self.clock({})
 
@@ -180,12 +184,14 @@ class Control:
 
     def release(self, body: Object) -> Object:
         order = _one_of(body, "order", ORDERS, "fifo")
-        with self.world.due:
-            with self.world.store.transaction():
-                sent = webhooks.release(
-                    self.world, order=order, seed=int(body.get("seed", 0)), copies=int(body.get("copies", 1))
-                )
-            self.world.due.notify_all()
+        at_once = int(body.get("at_once", 1))
+        if not 1 <= at_once <= MOST_AT_ONCE:
+            raise invalid(f"`at_once` is a number from 1 to {MOST_AT_ONCE}.", param="at_once")
+        with self.world.lock, self.world.store.transaction():
+            sent = webhooks.release(
+                self.world, order=order, seed=int(body.get("seed", 0)), copies=int(body.get("copies", 1))
+            )
+        self.sender.hasten(at_once)
         return {"released": sent}
 
     def settle(self, body: Object) -> Object:
@@ -215,6 +221,24 @@ class Control:
         with self._effects():
             charge = self.world.store.named("charge", body["charge"], "charge")
             return render(self.world.store, disputes.decide(self.world, charge, outcome))
+
+    def subscribe(self, body: Object) -> Object:
+        """Many at once and without events, as if they had been there for long; begun `over` the last seconds."""
+        card = cards.by_number_or_name(str(body["card"]))
+        over = int(body.get("over", 0))
+        made = []
+        for number, wanted in enumerate(body["customers"]):
+            begun = self.world.now - over + over * number // len(body["customers"])
+            with self.world.lock, self.world.clock.at(begun), self.world.silence(), self.world.store.transaction():
+                customer = new_customer(self.world, email=wanted["email"], name=wanted.get("name"))
+                customer["metadata"] = {name: str(value) for name, value in wanted.get("metadata", {}).items()}
+                method = methods.make(self.world, card)
+                methods.attach(self.world, method, customer)
+                customer["invoice_settings"]["default_payment_method"] = method["id"]
+                item = {"id": new_id("si", 14), "price": body["price"], "quantity": 1, "metadata": {}}
+                terms = Terms(customer["id"], [item], payment_behavior="error_if_incomplete")
+                made.append({"customer": customer["id"], "subscription": start(self.world, terms)["id"]})
+        return {"subscribers": made}
 
     def set_dunning(self, body: Object) -> Object:
         """When a renewal is tried again, and what becomes of the subscription when all attempts have failed."""

@@ -1,6 +1,6 @@
 """An API object as it is kept: a JSON object whose references are ids and whose private keys begin with `_`."""
 
-import secrets
+import os
 import string
 from typing import Any
 
@@ -11,7 +11,7 @@ ALPHABET = string.ascii_letters + string.digits
 
 def new_id(prefix: str, length: int = 24) -> str:
     """As Stripe's: `cus_` and random letters and digits."""
-    return f"{prefix}_{''.join(secrets.choice(ALPHABET) for _ in range(length))}"
+    return f"{prefix}_{''.join([ALPHABET[byte % len(ALPHABET)] for byte in os.urandom(length)])}"
 
 
 def listing(data: list[Object], url: str, *, has_more: bool = False) -> Object:

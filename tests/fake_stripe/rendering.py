@@ -59,7 +59,7 @@ INCLUDED = {
     ("price", "currency_options"),
     ("price", "tiers"),
 }
-KINDS_IN_FULL = {"price", "customer.discount"}
+NESTED = {dict, list}
 
 
 def render(store: Store, obj: Object, expand: list[str] | None = None) -> Object:
@@ -75,18 +75,23 @@ def render(store: Store, obj: Object, expand: list[str] | None = None) -> Object
 
 def _public(store: Store, value: Any) -> Any:
     if isinstance(value, list):
-        return [_public(store, item) for item in value]
+        return [_public(store, item) if type(item) in NESTED else item for item in value]
     if not isinstance(value, dict):
         return value
     kind = value.get("object")
-    shown = {name: _public(store, child) for name, child in value.items() if not name.startswith("_")}
+    if kind == "event":
+        # What it tells of was made public when it happened.
+        waiting = store.all("_delivery", event=value["id"])
+        return value | {"pending_webhooks": sum(each["state"] in ("pending", "held") for each in waiting)}
+    shown = {
+        name: _public(store, child) if type(child) in NESTED else child
+        for name, child in value.items()
+        if name[:1] != "_"
+    }
     if kind in ("subscription_item", "item") and isinstance(shown.get("price"), str):
         shown["price"] = _public(store, store.get("price", shown["price"]))
     elif kind == "customer" and isinstance(shown.get("discount"), str):
         shown["discount"] = _public(store, store.get("discount", shown["discount"]))
-    elif kind == "event":
-        waiting = [each for each in store.all("_delivery") if each["event"] == value["id"]]
-        shown["pending_webhooks"] = sum(each["state"] in ("pending", "held") for each in waiting)
     return shown
 
 
@@ -165,7 +170,7 @@ def _session_discounts(store: Store, id: str) -> list[Object]:
     """Known when it is paid: until then a session has a coupon and no discount."""
     session = store.get("checkout.session", id)
     subscription = store.find("subscription", session["subscription"])
-    made = [one for one in store.all("discount") if one["checkout_session"] == id] if subscription else []
+    made = store.all("discount", checkout_session=id) if subscription else ()
     amount = session["total_details"]["amount_discount"]
     return [{"amount": amount, "discount": _public(store, one)} for one in made]
 
@@ -179,10 +184,7 @@ def _item_discounts(store: Store, item: Object) -> list[Object]:
 
 
 def _of(store: Store, kind: str, **fields: Any) -> list[Object]:
-    newest_first = reversed(store.all(kind))
-    return [
-        _public(store, obj) for obj in newest_first if all(obj.get(name) == value for name, value in fields.items())
-    ]
+    return [_public(store, obj) for obj in store.newest(kind, **fields)]
 
 
 def has_ended(subscription: Object) -> bool:

@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send_json(status, body)
 
     def _send_json(self, status: int, body: Object, headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(body, indent=2).encode()
+        content = json.dumps(body).encode()
         self._send(status, content, {"Content-Type": "application/json"} | (headers or {}))
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:

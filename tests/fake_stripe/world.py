@@ -1,10 +1,13 @@
 """All that a handler needs: the store, the clock, the settings, the request under way, and a way to tell of events."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fake_stripe import API_VERSION
+from tests.fake_stripe.agenda import Agenda
 from tests.fake_stripe.clock import Clock
 from tests.fake_stripe.description import Checker
 from tests.fake_stripe.objects import Object, new_id
@@ -13,6 +16,7 @@ from tests.fake_stripe.store import Store
 
 ACCOUNT = "acct_1StandInForStripe"
 SETTINGS = "_settings"
+ANNOUNCED = "_announced"
 
 #: Days between the attempts to collect a renewal, and what becomes of the subscription after the last.
 DEFAULTS: Object = {
@@ -24,13 +28,14 @@ DEFAULTS: Object = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line said. `base_url` is where a browser finds the pages."""
+    """What the command line said. `base_url` is where a browser finds the pages; `is_written`, the state is."""
 
     state: Path
     base_url: str
     api_key: str | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    is_written: bool = True
 
 
 class World:
@@ -43,8 +48,10 @@ class World:
         self.lock = threading.RLock()
         self.due = threading.Condition(self.lock)
         self.clock = Clock(settings.state / "clock-offset")
-        self.store = Store(settings.state / "state.jsonl")
+        self.store = Store(settings.state / "state.jsonl" if settings.is_written else None)
         self.request: Object | None = None
+        self.agenda = Agenda()
+        self._is_silent = False
         self.prepare()
 
     @property
@@ -59,8 +66,7 @@ class World:
     def prepare(self) -> None:
         """What is there from the start: options, and the endpoint that the command line names."""
         self.forgets_at = 0
-        #: Nothing falls due earlier, but for what has changed since it was set.
-        self.nothing_before = 0
+        self.agenda.clear()
         url, secret = self.settings.webhook_url, self.settings.webhook_secret
         with self.lock, self.store.transaction():
             if self.store.find(SETTINGS, SETTINGS) is None:
@@ -86,8 +92,19 @@ class World:
                     }
                 )
 
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """No events of what is done inside."""
+        self._is_silent = True
+        try:
+            yield
+        finally:
+            self._is_silent = False
+
     def announce(self, type: str, obj: Object) -> None:
         """Make the event, and a delivery for each endpoint that wants it. An update without a difference is none."""
+        if self._is_silent:
+            return
         shown = render(self.store, obj)
         self.checker.check_object(shown, f"event {type}")
         data: Object = {"object": shown}
@@ -108,7 +125,7 @@ class World:
                 "type": type,
             }
         )
-        self._remember(shown)
+        self._remember(shown["id"], event)
         for endpoint in self.store.all("webhook_endpoint"):
             if endpoint["status"] == "enabled" and {"*", type} & set(endpoint["enabled_events"]):
                 self.schedule_delivery(event, endpoint)
@@ -131,16 +148,25 @@ class World:
 
     def _difference(self, shown: Object) -> Object:
         """The values before of what changed since the last event about the object."""
-        last = self.store.find("_announced", f"_announced_{shown['id']}")
+        last = self.store.find(ANNOUNCED, f"{ANNOUNCED}_{shown['id']}")
         if last is None:
             return {"metadata": {}}
-        before: Object = last["shown"]
+        latest = self.store.find("event", last.get("latest"))
+        before: Object = latest["data"]["object"] if latest else last["shown"]
         return {name: before.get(name) for name in shown if before.get(name) != shown[name]}
 
-    def _remember(self, shown: Object) -> None:
-        id = f"_announced_{shown['id']}"
-        last = self.store.find("_announced", id)
+    def _remember(self, id: str, event: Object) -> None:
+        """The latest event about the object."""
+        last = self.store.find(ANNOUNCED, f"{ANNOUNCED}_{id}")
         if last is None:
-            self.store.add({"object": "_announced", "id": id, "shown": shown})
+            self.store.add({"object": ANNOUNCED, "id": f"{ANNOUNCED}_{id}", "latest": event["id"]})
         else:
+            last["latest"] = event["id"]
+
+    def forget(self, event: Object) -> None:
+        """What it told of its object stays, where nothing was told since."""
+        shown = event["data"]["object"]
+        last = self.store.find(ANNOUNCED, f"{ANNOUNCED}_{shown['id']}")
+        if last is not None and last.get("latest") == event["id"]:
             last["shown"] = shown
+        self.store.remove(event)

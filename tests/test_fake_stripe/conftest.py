@@ -26,6 +26,8 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), ReceiverHandler)
         self.received: queue.Queue[tuple[bytes, str]] = queue.Queue()
         self.answers: queue.Queue[int] = queue.Queue()
+        #: Where it is set, nobody is answered before so many have come.
+        self.gate: threading.Barrier | None = None
 
     @property
     def url(self) -> str:
@@ -57,6 +59,8 @@ class ReceiverHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         payload = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.received.put((payload, self.headers["Stripe-Signature"]))
+        if self.server.gate is not None:
+            self.server.gate.wait(WAIT_SECONDS)
         self.send_response(200 if self.server.answers.empty() else self.server.answers.get())
         self.send_header("Content-Length", "0")
         self.end_headers()

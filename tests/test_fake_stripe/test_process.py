@@ -118,6 +118,16 @@ def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:
         assert [each.id for each in client_of(stand_in).v1.customers.list().data] == [kept]
 
 
+def test_in_memory_only_the_clock_is_kept(tmp_path: Path) -> None:
+    with running(tmp_path, "--in-memory") as stand_in:
+        client_of(stand_in).v1.customers.create()
+        stand_in.advance(days=3)
+    assert {each.name for each in tmp_path.iterdir()} == {"clock-offset", "lock"}
+    with running(tmp_path, "--in-memory") as stand_in:
+        assert client_of(stand_in).v1.customers.list().data == []
+        assert stand_in.control("GET", "clock")["offset"] == 3 * 86400
+
+
 def test_two_processes_do_not_share_a_state(tmp_path: Path) -> None:
     with running(tmp_path), pytest.raises(RuntimeError, match="Another stand-in uses"), running(tmp_path):
         pass

@@ -228,6 +228,19 @@ def test_invoices_are_found_by_what_they_are_of(shop: Shop) -> None:
     assert [each.id for each in shop.client.v1.invoices.list({"subscription": first.id}).data] == [first.latest_invoice]
 
 
+def test_a_list_of_nothing_is_asked_for_in_the_same_words(client: stripe.StripeClient) -> None:
+    span: Any = {"created": {"gte": 1}}
+    assert client.v1.charges.list(span).data == []
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.charges.list({"starting_after": "ch_nobody"})
+    assert (refused.value.code, refused.value.param) == ("resource_missing", "starting_after")
+
+
+def test_a_card_is_looked_up_by_its_name(client: stripe.StripeClient) -> None:
+    found = client.v1.payment_methods.retrieve("pm_card_mastercard")
+    assert client.v1.payment_methods.retrieve(found.id).card == found.card
+
+
 def test_metadata_is_merged_and_emptied_key_by_key(client: stripe.StripeClient) -> None:
     made = client.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
     changed = client.v1.customers.update(made.id, {"metadata": {"b": "", "c": "3"}})

@@ -1,10 +1,13 @@
 """The life of a subscription: all eight statuses, renewal, dunning, cancelling, pausing."""
 
+from itertools import pairwise
+from typing import Any
+
 import pytest
 import stripe
 
 from tests.fake_stripe.running import StandIn
-from tests.test_fake_stripe.conftest import Shop, item_of, price_of
+from tests.test_fake_stripe.conftest import Shop, dict_of, item_of, price_of
 
 DAY = 86400
 
@@ -342,3 +345,25 @@ def test_everything_falls_due_at_its_own_instant(shop: Shop, stand_in: StandIn) 
     assert invoice.created == end
     assert invoice.status_transitions.finalized_at == end + 3600
     assert invoice.status_transitions.paid_at == end + 3600
+
+
+def test_many_can_be_made_at_once_as_if_they_had_been_there_for_long(shop: Shop) -> None:
+    named: list[Any] = [{"email": f"{number}@example.com", "metadata": {"number": number}} for number in range(4)]
+    before = shop.event_types()
+    made = shop.stand_in.control(
+        "POST", "subscribers", price=shop.pro, card="pm_card_visa", over=3600, customers=named
+    )["subscribers"]
+    assert shop.event_types() == before
+    begun = []
+    for number, one in enumerate(made):
+        subscription = shop.subscription(one["subscription"])
+        assert (subscription.status, subscription.customer) == ("active", one["customer"])
+        assert price_of(subscription) == shop.pro
+        assert shop.latest_invoice(subscription).status == "paid"
+        customer = shop.client.v1.customers.retrieve(one["customer"])
+        assert (customer.email, dict_of(customer.metadata)) == (f"{number}@example.com", {"number": str(number)})
+        begun.append(item_of(subscription).current_period_start)
+    assert [later - earlier for earlier, later in pairwise(begun)] == [900, 900, 900]
+    # They are renewed as others are, and tell of it.
+    shop.stand_in.advance(days=32)
+    assert shop.event_types().count("invoice.paid") == 4

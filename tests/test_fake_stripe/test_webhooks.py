@@ -1,10 +1,12 @@
 """Events on their way: signed, held, dropped, doubled, reordered, and sent again until they are taken."""
 
+import threading
+
 import pytest
 import stripe
 
 from tests.fake_stripe.running import StandIn
-from tests.test_fake_stripe.conftest import SECRET, Receiver, Shop
+from tests.test_fake_stripe.conftest import SECRET, Receiver, Shop, dict_of
 
 
 def test_a_delivery_is_signed_and_has_the_event(client: stripe.StripeClient, receiver: Receiver) -> None:
@@ -63,6 +65,22 @@ def test_held_events_are_released_in_the_order_asked_for(
     assert arrived == [id for id in reversed(made) for _ in range(2)]
 
 
+def test_several_are_sent_at_once_where_control_says_so(
+    client: stripe.StripeClient, receiver: Receiver, stand_in: StandIn
+) -> None:
+    stand_in.control("POST", "webhooks", mode="hold")
+    for _ in range(3):
+        client.v1.customers.create()
+    receiver.gate = threading.Barrier(3)
+    try:
+        stand_in.control("POST", "webhooks/release", at_once=3)
+        assert stand_in.control("POST", "webhooks/settle") == {"settled": True}
+    finally:
+        receiver.gate = None
+    states = {(one["state"], one["attempts"]) for one in stand_in.control("GET", "webhooks")["deliveries"]}
+    assert states == {("delivered", 1)}
+
+
 def test_a_shuffle_is_the_same_for_the_same_seed(
     client: stripe.StripeClient, receiver: Receiver, stand_in: StandIn
 ) -> None:
@@ -100,6 +118,19 @@ def test_a_long_journey_delivers_what_happened_on_the_way_in_order(shop: Shop, r
     assert [event.type for event in arrived].count("invoice.paid") == 3
     assert [event.created for event in arrived] == sorted(event.created for event in arrived)
     assert shop.event_types().count("invoice.paid") == 1
+
+
+def test_what_an_update_changed_is_known_though_the_event_before_is_forgotten(shop: Shop, receiver: Receiver) -> None:
+    shop.client.v1.customers.update(shop.customer, {"name": "Alice A."})
+    # One that is not delivered yet would be kept.
+    shop.stand_in.control("POST", "webhooks/settle")
+    shop.stand_in.advance(days=40)
+    assert shop.event_types() == []
+    shop.client.v1.customers.update(shop.customer, {"name": "Alice A."})
+    assert shop.event_types() == []
+    shop.client.v1.customers.update(shop.customer, {"name": "Alice B."})
+    (event,) = shop.client.v1.events.list().data
+    assert dict_of(event.data.previous_attributes) == {"name": "Alice A."}
 
 
 def test_an_event_can_be_asked_for_again(client: stripe.StripeClient, receiver: Receiver, stand_in: StandIn) -> None:

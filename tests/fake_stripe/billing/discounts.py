@@ -47,7 +47,7 @@ def check(world: World, wanted: Object, *, customer: str | None, amount: int, cu
     ):
         raise invalid("This promotion code needs a larger amount.", param="promotion_code")
     if restrictions["first_time_transaction"] and any(
-        charge["customer"] == customer and charge["paid"] for charge in world.store.all("charge")
+        charge["paid"] for charge in world.store.all("charge", customer=customer)
     ):
         raise invalid("This promotion code is for a first purchase only.", param="promotion_code")
 

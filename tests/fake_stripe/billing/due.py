@@ -2,8 +2,9 @@
 
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from itertools import batched, chain, takewhile
 
+from tests.fake_stripe.agenda import Due
 from tests.fake_stripe.billing import disputes, renewal, schedules, standing
 from tests.fake_stripe.billing.periods import DAY, HOUR
 from tests.fake_stripe.billing.subscriptions import TRIAL_ENDS_SOON, period_end
@@ -14,23 +15,8 @@ from tests.fake_stripe.world import World
 UPCOMING_BEFORE = 7 * DAY
 #: How long events are kept.
 EVENTS_KEPT = 30 * DAY
+FORGOTTEN_AT_ONCE = 500
 PUT_ASIDE = "_put_aside"
-FAR = 1 << 62
-
-
-@dataclass(order=True)
-class Due:
-    """`rank` orders what falls on one instant: ends before phases, phases before renewals."""
-
-    at: int
-    rank: int
-    kind: str = field(compare=False)
-    id: str = field(compare=False)
-    act: Callable[[World, Object], None] = field(compare=False)
-
-    @property
-    def name(self) -> str:
-        return f"{PUT_ASIDE}_{self.id}_{self.at}_{self.act.__name__}"
 
 
 def advance(world: World, seconds: int) -> None:
@@ -40,35 +26,35 @@ def advance(world: World, seconds: int) -> None:
     catch_up(world)
 
 
+def watch(world: World) -> None:
+    """Note what falls due, of what is there and of what will be made. When that is depends on each object alone."""
+
+    def note(obj: Object) -> None:
+        for due in OF_KINDS[obj["object"]](obj):
+            world.agenda.note(due)
+
+    world.store.watch(OF_KINDS, note)
+
+
 def catch_up(world: World) -> None:
     """One after another. What fails is told as a violation and put aside, so that what follows is not kept waiting."""
+
+    def is_current(due: Due) -> bool:
+        obj = world.store.find(due.kind, due.id)
+        is_due = obj is not None and any(one.name == due.name for one in OF_KINDS[due.kind](obj))
+        return is_due and world.store.kind_of(f"{PUT_ASIDE}_{due.name}") is None
+
     until = world.now
-    _look_at_changes(world)
-    while world.nothing_before <= until:
-        coming = (one for one in _coming(world) if world.store.kind_of(one.name) is None)
-        following = min(coming, default=None)
-        world.store.changed.clear()
-        world.nothing_before = FAR if following is None else following.at
-        if following is None or following.at > until:
-            break
+    while following := world.agenda.first(until, is_current):
         try:
             with world.clock.at(following.at), world.store.transaction():
                 following.act(world, world.store.get(following.kind, following.id))
         except Exception:
+            name = f"{PUT_ASIDE}_{following.name}"
             with world.store.transaction():
-                world.store.add({"object": PUT_ASIDE, "id": following.name})
-            world.checker.violations.append(f"{following.name} fell due: {traceback.format_exc()}")
+                world.store.add({"object": PUT_ASIDE, "id": name})
+            world.checker.violations.append(f"{name} fell due: {traceback.format_exc()}")
     _forget(world)
-
-
-def _look_at_changes(world: World) -> None:
-    """When something falls due depends on that object alone, so most requests need not look at all of them."""
-    for id in world.store.changed:
-        kind = world.store.kind_of(id)
-        if kind in OF_KINDS:
-            coming = OF_KINDS[kind](world.store.get(kind, id))
-            world.nothing_before = min([world.nothing_before, *(one.at for one in coming)])
-    world.store.changed.clear()
 
 
 def _forget(world: World) -> None:
@@ -76,23 +62,25 @@ def _forget(world: World) -> None:
     if world.now < world.forgets_at:
         return
     world.forgets_at = world.now + HOUR
-    waiting = {one["event"] for one in world.store.all("_delivery") if one["state"] in ("pending", "held")}
-    oldest = world.now - EVENTS_KEPT
-    old = {one["id"] for one in world.store.all("event") if one["created"] < oldest and one["id"] not in waiting}
-    keys = [one for one in world.store.all("_idempotency") if one["created"] <= world.now - KEPT_SECONDS]
-    if not old and not keys:
-        return
-    deliveries = [one for one in world.store.all("_delivery") if one["event"] in old]
-    events = [one for one in world.store.all("event") if one["id"] in old]
-    with world.store.transaction():
-        for each in (*deliveries, *events, *keys):
-            world.store.remove(each)
+    oldest, yesterday = world.now - EVENTS_KEPT, world.now - KEPT_SECONDS
+    # Oldest first, so that what is kept is not looked at.
+    events = takewhile(lambda one: one["created"] < oldest, world.store.all("event"))
+    keys = takewhile(lambda one: one["created"] <= yesterday, world.store.all("_idempotency"))
+    for several in batched(chain(events, keys), FORGOTTEN_AT_ONCE):
+        with world.store.transaction():
+            for one in several:
+                if one["object"] == "event":
+                    _forget_event(world, one)
+                else:
+                    world.store.remove(one)
 
 
-def _coming(world: World) -> Iterator[Due]:
-    for kind, of in OF_KINDS.items():
-        for obj in world.store.all(kind):
-            yield from of(obj)
+def _forget_event(world: World, event: Object) -> None:
+    deliveries = world.store.where("_delivery", event=event["id"])
+    if all(one["state"] not in ("pending", "held") for one in deliveries):
+        for one in deliveries:
+            world.store.remove(one)
+        world.forget(event)
 
 
 def _of_schedule(schedule: Object) -> Iterator[Due]:

@@ -87,7 +87,8 @@ def detach(world: World, method: Object) -> None:
     if customer["invoice_settings"]["default_payment_method"] == method["id"]:
         customer["invoice_settings"]["default_payment_method"] = None
         world.announce("customer.updated", customer)
-    for subscription in world.store.where("subscription", default_payment_method=method["id"]):
+    of = {"customer": customer["id"], "default_payment_method": method["id"]}
+    for subscription in world.store.where("subscription", **of):
         subscription["default_payment_method"] = None
         world.announce("customer.subscription.updated", subscription)
 

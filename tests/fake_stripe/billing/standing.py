@@ -103,11 +103,11 @@ def cancel(world: World, subscription: Object, *, reason: str, feedback: Object 
     drop_pending(subscription)
     is_unpaid = reason == "payment_failed"
     _end_schedule(world, subscription, f"subscription_schedule.{'aborted' if is_unpaid else 'canceled'}")
-    for invoice in world.store.where("invoice", status="draft"):
+    for invoice in world.store.where("invoice", customer=subscription["customer"], status="draft"):
         if _is_of(invoice, subscription) and invoice["auto_advance"]:
             invoice |= {"auto_advance": False, "automatically_finalizes_at": None, "next_payment_attempt": None}
             world.announce("invoice.updated", invoice)
-    for invoice in world.store.where("invoice", status="open"):
+    for invoice in world.store.where("invoice", customer=subscription["customer"], status="open"):
         if _is_of(invoice, subscription) and (
             invoice["billing_reason"] == "subscription_create" or (pending and pending["invoice"] == invoice["id"])
         ):
@@ -120,7 +120,7 @@ def cancel(world: World, subscription: Object, *, reason: str, feedback: Object 
 def expire(world: World, subscription: Object) -> None:
     """The first payment did not come in time."""
     subscription |= {"status": "incomplete_expired", "ended_at": world.now}
-    for invoice in world.store.where("invoice", status="open"):
+    for invoice in world.store.where("invoice", customer=subscription["customer"], status="open"):
         if _is_of(invoice, subscription):
             void(world, invoice)
     _end_schedule(world, subscription, "subscription_schedule.aborted")

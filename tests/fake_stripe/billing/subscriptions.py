@@ -197,7 +197,7 @@ def check_prices(prices: list[Object], *, held: Collection[str] = ()) -> None:
 
 def check_currency(world: World, customer: Object, currency: str) -> None:
     """A customer cannot hold subscriptions in two currencies."""
-    held = [one for one in world.store.all("subscription") if one["customer"] == customer["id"] and not has_ended(one)]
+    held = [one for one in world.store.all("subscription", customer=customer["id"]) if not has_ended(one)]
     other = next((one["currency"] for one in held if one["currency"] != currency), None)
     if other is not None:
         raise invalid(

@@ -333,7 +333,7 @@ def _card(world: World, session: Object, customer: Object, typed: CardForm | Non
 
 
 def _invoices(world: World, customer: Object) -> Html:
-    found = [one for one in world.store.all("invoice") if one["customer"] == customer["id"] and one["number"]]
+    found = [one for one in world.store.newest("invoice", customer=customer["id"]) if one["number"]]
     rows = join(
         fill(
             """<tr><td class="date">{date}</td>
@@ -344,7 +344,7 @@ def _invoices(world: World, customer: Object) -> Html:
             status=one["status"],
             amount=in_words(one["total"], one["currency"]),
         )
-        for one in reversed(found)
+        for one in found
     )
     table = fill(
         """<table><thead><tr><th scope="col">Date</th><th scope="col">Invoice</th>

@@ -44,14 +44,13 @@ def answer(world: World, method: str, path: str, query: str, encoded: str) -> Pa
 
 
 def _answer(world: World, view: View, method: str, form: dict[str, str], parts: tuple[str, ...]) -> Page:
-    with world.due:
+    with world.lock:
         due.catch_up(world)
         try:
             with world.store.transaction():
                 shown = view(world, method == "POST", form, *parts)
         except StripeError as error:
             shown = Shown(error.status, frame("Not found", _apology(str(error))))
-        world.due.notify_all()
     if isinstance(shown, Go):
         return Page(303, b"", _headers(shown.reaches) | {"Location": shown.url})
     return _page(shown)

@@ -5,7 +5,7 @@ from tests.fake_stripe.billing.periods import DAY, HOUR
 from tests.fake_stripe.billing.subscriptions import check_currency
 from tests.fake_stripe.errors import invalid, required
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page, page_of
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.resources.subscriptions import read_trial_end, read_trial_settings
@@ -156,11 +156,12 @@ def create(world: World, params: Params) -> Object:
 @answers("GET", "/v1/checkout/sessions")
 def list_all(world: World, params: Params) -> Object:
     names = ("customer", "payment_intent", "status", "subscription")
-    found = matching(world.store.all("checkout.session"), params, *names)
     details = params.nested("customer_details")
     email = details.string("email") if details else None
-    found = [one for one in found if email is None or (one["customer_details"] or {}).get("email") == email]
-    return page(found, params, "/v1/checkout/sessions")
+    return page_of(
+        *(world.store, "checkout.session", params, "/v1/checkout/sessions", *names),
+        wanted=lambda one: email is None or (one["customer_details"] or {}).get("email") == email,
+    )
 
 
 @answers("GET", "/v1/checkout/sessions/{session}")

@@ -5,7 +5,7 @@ import secrets
 from tests.fake_stripe.billing import discounts
 from tests.fake_stripe.errors import invalid, required
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.routes import answers
@@ -52,7 +52,7 @@ def create(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/coupons")
 def list_all(world: World, params: Params) -> Object:
-    return page(world.store.all("coupon"), params, "/v1/coupons")
+    return page_of(world.store, "coupon", params, "/v1/coupons")
 
 
 @answers("GET", "/v1/coupons/{coupon}")
@@ -125,10 +125,11 @@ def create_code(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/promotion_codes")
 def list_codes(world: World, params: Params) -> Object:
-    found = matching(world.store.all("promotion_code"), params, "active", "code", "customer")
     coupon = params.string("coupon")
-    found = [one for one in found if coupon in (None, one["promotion"]["coupon"])]
-    return page(found, params, "/v1/promotion_codes")
+    return page_of(
+        *(world.store, "promotion_code", params, "/v1/promotion_codes", "active", "code", "customer"),
+        wanted=lambda one: coupon in (None, one["promotion"]["coupon"]),
+    )
 
 
 @answers("GET", "/v1/promotion_codes/{code}")

@@ -3,7 +3,7 @@
 from tests.fake_stripe.billing import disputes, invoices
 from tests.fake_stripe.errors import invalid
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page, page_of
 from tests.fake_stripe.objects import Object, listing, new_id
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
@@ -44,7 +44,7 @@ def create(world: World, params: Params) -> Object:
         customer["balance"] -= credited
         world.announce("customer.updated", customer)
     id = new_id("cn")
-    count = sum(note["invoice"] == invoice["id"] for note in world.store.all("credit_note")) + 1
+    count = len(list(world.store.all("credit_note", invoice=invoice["id"]))) + 1
     number = f"{invoice['number']}-CN-{count:02d}"
     note = world.store.add(
         {
@@ -105,7 +105,7 @@ def _owe_less(world: World, invoice: Object, amount: int) -> None:
 
 @answers("GET", "/v1/credit_notes")
 def list_all(world: World, params: Params) -> Object:
-    return page(matching(world.store.all("credit_note"), params, "customer", "invoice"), params, "/v1/credit_notes")
+    return page_of(world.store, "credit_note", params, "/v1/credit_notes", "customer", "invoice")
 
 
 @answers("GET", "/v1/credit_notes/{note}")

@@ -5,7 +5,7 @@ from tests.fake_stripe.billing.customers import new_customer
 from tests.fake_stripe.billing.methods import NO_ADDRESS
 from tests.fake_stripe.errors import invalid, missing
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page, page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.rendering import has_ended
 from tests.fake_stripe.routes import answers
@@ -27,8 +27,10 @@ def create(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/customers")
 def list_all(world: World, params: Params) -> Object:
-    present = [customer for customer in world.store.all("customer") if not customer.get("_is_deleted")]
-    return page(matching(present, params, "email"), params, "/v1/customers")
+    return page_of(
+        *(world.store, "customer", params, "/v1/customers", "email"),
+        wanted=lambda customer: not customer.get("_is_deleted"),
+    )
 
 
 @answers("GET", "/v1/customers/{customer}")
@@ -64,9 +66,8 @@ def payment_methods(world: World, params: Params, customer: str) -> Object:
     present(world, customer)
     params.choice("type", "card")
     params.without_effect("allow_redisplay")
-    return page(
-        world.store.where("payment_method", customer=customer), params, f"/v1/customers/{customer}/payment_methods"
-    )
+    url = f"/v1/customers/{customer}/payment_methods"
+    return page_of(world.store, "payment_method", params, url, customer=customer)
 
 
 @answers("GET", "/v1/customers/{customer}/payment_methods/{method}")

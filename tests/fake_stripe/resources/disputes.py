@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.billing import disputes
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
@@ -10,7 +10,7 @@ from tests.fake_stripe.world import World
 
 @answers("GET", "/v1/disputes")
 def list_all(world: World, params: Params) -> Object:
-    return page(matching(world.store.all("dispute"), params, "charge", "payment_intent"), params, "/v1/disputes")
+    return page_of(world.store, "dispute", params, "/v1/disputes", "charge", "payment_intent")
 
 
 @answers("GET", "/v1/disputes/{dispute}")
@@ -47,8 +47,8 @@ def close(world: World, params: Params, dispute: str) -> Object:
 
 @answers("GET", "/v1/radar/early_fraud_warnings")
 def list_warnings(world: World, params: Params) -> Object:
-    found = matching(world.store.all("radar.early_fraud_warning"), params, "charge", "payment_intent")
-    return page(found, params, "/v1/radar/early_fraud_warnings")
+    kind, url = "radar.early_fraud_warning", "/v1/radar/early_fraud_warnings"
+    return page_of(world.store, kind, params, url, "charge", "payment_intent")
 
 
 @answers("GET", "/v1/radar/early_fraud_warnings/{warning}")

@@ -3,7 +3,7 @@
 from tests.fake_stripe.billing.due import EVENTS_KEPT
 from tests.fake_stripe.errors import missing
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
@@ -11,13 +11,16 @@ from tests.fake_stripe.world import World
 
 @answers("GET", "/v1/events")
 def list_all(world: World, params: Params) -> Object:
-    recent = [event for event in world.store.all("event") if event["created"] >= world.now - EVENTS_KEPT]
-    found = matching(recent, params, "type")
+    oldest = world.now - EVENTS_KEPT
     types = params.strings("types")
     delivered = params.boolean("delivery_success")
-    if delivered is not None:
-        found = [event for event in found if _is_delivered(world, event) == delivered]
-    return page([event for event in found if types is None or event["type"] in types], params, "/v1/events")
+
+    def is_wanted(event: Object) -> bool:
+        is_of_types = types is None or event["type"] in types
+        is_as_delivered = delivered is None or _is_delivered(world, event) == delivered
+        return event["created"] >= oldest and is_of_types and is_as_delivered
+
+    return page_of(world.store, "event", params, "/v1/events", "type", wanted=is_wanted)
 
 
 @answers("GET", "/v1/events/{event}")
@@ -39,5 +42,4 @@ def retry(world: World, params: Params, event: str) -> Object:
 
 
 def _is_delivered(world: World, event: Object) -> bool:
-    mine = [each for each in world.store.all("_delivery") if each["event"] == event["id"]]
-    return all(each["state"] == "delivered" for each in mine)
+    return all(each["state"] == "delivered" for each in world.store.all("_delivery", event=event["id"]))

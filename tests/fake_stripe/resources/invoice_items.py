@@ -3,7 +3,7 @@
 from tests.fake_stripe.billing import invoices, lines
 from tests.fake_stripe.errors import invalid
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.routes import answers
@@ -54,11 +54,11 @@ def create(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/invoiceitems")
 def list_all(world: World, params: Params) -> Object:
-    found = matching(world.store.all("invoiceitem"), params, "customer", "invoice")
     pending = params.boolean("pending")
-    if pending is not None:
-        found = [each for each in found if (each["invoice"] is None) == pending]
-    return page(found, params, "/v1/invoiceitems")
+    return page_of(
+        *(world.store, "invoiceitem", params, "/v1/invoiceitems", "customer", "invoice"),
+        wanted=lambda each: pending in (None, each["invoice"] is None),
+    )
 
 
 @answers("GET", "/v1/invoiceitems/{item}")

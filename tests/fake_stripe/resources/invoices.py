@@ -5,7 +5,7 @@ from tests.fake_stripe.billing.customers import set_delinquent
 from tests.fake_stripe.billing.subscriptions import Terms
 from tests.fake_stripe.errors import invalid, missing
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page, page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.rendering import has_ended, render
 from tests.fake_stripe.resources import customers
@@ -45,11 +45,11 @@ def create(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/invoices")
 def list_all(world: World, params: Params) -> Object:
-    found = matching(world.store.all("invoice"), params, "customer", "status", "collection_method")
     subscription = params.string("subscription")
-    if subscription is not None:
-        found = [one for one in found if _subscription_id(one) == subscription]
-    return page(found, params, "/v1/invoices")
+    return page_of(
+        *(world.store, "invoice", params, "/v1/invoices", "customer", "status", "collection_method"),
+        wanted=lambda one: subscription is None or _subscription_id(one) == subscription,
+    )
 
 
 @answers("GET", "/v1/invoices/{invoice}")

@@ -3,7 +3,7 @@
 from tests.fake_stripe.billing import cards, methods
 from tests.fake_stripe.errors import invalid
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.routes import answers
@@ -29,12 +29,13 @@ def list_all(world: World, params: Params) -> Object:
     customer = params.needed("customer")
     customers.named(world, customer)
     params.choice("type", "card")
-    return page(world.store.where("payment_method", customer=customer), params, "/v1/payment_methods")
+    return page_of(world.store, "payment_method", params, "/v1/payment_methods", customer=customer)
 
 
 @answers("GET", "/v1/payment_methods/{method}")
 def retrieve(world: World, params: Params, method: str) -> Object:
-    return methods.resolve(world, method, "id")
+    with world.store.transaction():
+        return methods.resolve(world, method, "id")
 
 
 @answers("POST", "/v1/payment_methods/{method}")

@@ -3,7 +3,7 @@
 from tests.fake_stripe.billing import disputes, methods, payments, subscriptions
 from tests.fake_stripe.errors import invalid
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.routes import answers
@@ -34,7 +34,7 @@ def create_intent(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/payment_intents")
 def list_intents(world: World, params: Params) -> Object:
-    return page(matching(world.store.all("payment_intent"), params, "customer"), params, "/v1/payment_intents")
+    return page_of(world.store, "payment_intent", params, "/v1/payment_intents", "customer")
 
 
 @answers("GET", "/v1/payment_intents/{intent}")
@@ -95,7 +95,7 @@ def _confirm(world: World, intent: Object, method: str | None) -> None:
 
 @answers("GET", "/v1/charges")
 def list_charges(world: World, params: Params) -> Object:
-    return page(matching(world.store.all("charge"), params, "customer", "payment_intent"), params, "/v1/charges")
+    return page_of(world.store, "charge", params, "/v1/charges", "customer", "payment_intent")
 
 
 @answers("GET", "/v1/charges/{charge}")
@@ -133,7 +133,7 @@ def create_refund(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/refunds")
 def list_refunds(world: World, params: Params) -> Object:
-    return page(matching(world.store.all("refund"), params, "charge", "payment_intent"), params, "/v1/refunds")
+    return page_of(world.store, "refund", params, "/v1/refunds", "charge", "payment_intent")
 
 
 @answers("GET", "/v1/refunds/{refund}")
@@ -151,13 +151,14 @@ def update_refund(world: World, params: Params, refund: str) -> Object:
 
 @answers("GET", "/v1/invoice_payments")
 def list_invoice_payments(world: World, params: Params) -> Object:
-    found = matching(world.store.all("invoice_payment"), params, "invoice", "status")
     payment = params.nested("payment")
+    intent = payment.string("payment_intent") if payment else None
     if payment is not None:
-        intent = payment.string("payment_intent")
         payment.without_effect("type")
-        found = [each for each in found if intent in (None, each["payment"]["payment_intent"])]
-    return page(found, params, "/v1/invoice_payments")
+    return page_of(
+        *(world.store, "invoice_payment", params, "/v1/invoice_payments", "invoice", "status"),
+        wanted=lambda each: intent in (None, each["payment"]["payment_intent"]),
+    )
 
 
 @answers("GET", "/v1/invoice_payments/{payment}")
@@ -167,8 +168,8 @@ def retrieve_invoice_payment(world: World, params: Params, payment: str) -> Obje
 
 @answers("GET", "/v1/balance_transactions")
 def list_balance_transactions(world: World, params: Params) -> Object:
-    found = matching(world.store.all("balance_transaction"), params, "source", "type", "currency")
-    return page(found, params, "/v1/balance_transactions")
+    names = ("source", "type", "currency")
+    return page_of(world.store, "balance_transaction", params, "/v1/balance_transactions", *names)
 
 
 @answers("GET", "/v1/balance_transactions/{transaction}")

@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.errors import invalid, required
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.resources.subscriptions import PRORATIONS
@@ -29,8 +29,8 @@ def create_configuration(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/billing_portal/configurations")
 def list_configurations(world: World, params: Params) -> Object:
-    found = matching(world.store.all("billing_portal.configuration"), params, "active", "is_default")
-    return page(found, params, "/v1/billing_portal/configurations")
+    kind, url = "billing_portal.configuration", "/v1/billing_portal/configurations"
+    return page_of(world.store, kind, params, url, "active", "is_default")
 
 
 @answers("GET", "/v1/billing_portal/configurations/{configuration}")

@@ -2,7 +2,7 @@
 
 from tests.fake_stripe.errors import StripeError, invalid
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page, page_of
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
@@ -52,9 +52,11 @@ def new_product(world: World, id: str, name: str) -> Object:
 
 @answers("GET", "/v1/products")
 def list_all(world: World, params: Params) -> Object:
-    found = matching(world.store.all("product"), params, "active", "url")
     ids = params.strings("ids")
-    return page([each for each in found if ids is None or each["id"] in ids], params, "/v1/products")
+    return page_of(
+        *(world.store, "product", params, "/v1/products", "active", "url"),
+        wanted=lambda each: ids is None or each["id"] in ids,
+    )
 
 
 @answers("GET", "/v1/products/{product}")
@@ -76,7 +78,7 @@ def update(world: World, params: Params, product: str) -> Object:
 @answers("DELETE", "/v1/products/{product}")
 def delete(world: World, params: Params, product: str) -> Object:
     found = world.store.get("product", product)
-    if any(price["product"] == product for price in world.store.all("price")):
+    if any(world.store.all("price", product=product)):
         raise invalid("This product cannot be deleted because it has one or more user-created prices.")
     world.store.remove(found)
     world.announce("product.deleted", found)
@@ -102,17 +104,19 @@ def create_price(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/prices")
 def list_prices(world: World, params: Params) -> Object:
-    found = matching(world.store.all("price"), params, "active", "currency", "product", "type")
     keys = params.strings("lookup_keys")
     recurring = params.nested("recurring")
+    terms: dict[str, str | None] = {}
     if recurring is not None:
-        wanted = {name: recurring.string(name) for name in ("interval", "usage_type") if name in recurring}
-        found = [
-            each
-            for each in found
-            if each["recurring"] and all(each["recurring"][name] == value for name, value in wanted.items())
-        ]
-    return page([each for each in found if keys is None or each["lookup_key"] in keys], params, "/v1/prices")
+        terms = {name: recurring.string(name) for name in ("interval", "usage_type") if name in recurring}
+
+    def is_wanted(price: Object) -> bool:
+        has_terms = recurring is None or bool(price["recurring"])
+        is_on_terms = has_terms and all(price["recurring"][name] == value for name, value in terms.items())
+        return is_on_terms and (keys is None or price["lookup_key"] in keys)
+
+    names = ("active", "currency", "product", "type")
+    return page_of(world.store, "price", params, "/v1/prices", *names, wanted=is_wanted)
 
 
 @answers("GET", "/v1/prices/{price}")

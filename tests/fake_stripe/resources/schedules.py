@@ -3,7 +3,7 @@
 from tests.fake_stripe.billing import periods, schedules
 from tests.fake_stripe.errors import invalid, missing, required
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object
 from tests.fake_stripe.resources import customers
 from tests.fake_stripe.resources.subscriptions import PRORATIONS
@@ -38,8 +38,7 @@ def made(world: World, params: Params, customer: str, *, start: int) -> Object:
 
 @answers("GET", "/v1/subscription_schedules")
 def list_all(world: World, params: Params) -> Object:
-    found = matching(world.store.all("subscription_schedule"), params, "customer")
-    return page(found, params, "/v1/subscription_schedules")
+    return page_of(world.store, "subscription_schedule", params, "/v1/subscription_schedules", "customer")
 
 
 @answers("GET", "/v1/subscription_schedules/{schedule}")

@@ -5,7 +5,7 @@ from tests.fake_stripe.billing.periods import DAY
 from tests.fake_stripe.billing.subscriptions import NO_TRIAL_SETTINGS, Terms
 from tests.fake_stripe.errors import invalid, missing, required
 from tests.fake_stripe.forms import Params, merge_metadata
-from tests.fake_stripe.lists import matching, page
+from tests.fake_stripe.lists import page, page_of
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.rendering import has_ended
 from tests.fake_stripe.resources import customers
@@ -73,18 +73,20 @@ def create(world: World, params: Params) -> Object:
 @answers("GET", "/v1/subscriptions")
 def list_all(world: World, params: Params) -> Object:
     """Without a status, those that are not canceled; `all` and `ended` say otherwise."""
-    found = matching(world.store.all("subscription"), params, "customer", "collection_method")
-    status = params.string("status")
-    if status is None:
-        found = [one for one in found if one["status"] != "canceled"]
-    elif status == "ended":
-        found = [one for one in found if has_ended(one)]
-    elif status != "all":
-        found = [one for one in found if one["status"] == status]
-    price = params.string("price")
-    if price is not None:
-        found = [one for one in found if any(item["price"] == price for item in one["items"]["data"])]
-    return page(found, params, "/v1/subscriptions")
+    status, price = params.string("status"), params.string("price")
+
+    def is_wanted(one: Object) -> bool:
+        is_on_price = price is None or any(item["price"] == price for item in one["items"]["data"])
+        match status:
+            case None:
+                return is_on_price and one["status"] != "canceled"
+            case "ended":
+                return is_on_price and has_ended(one)
+            case _:
+                return is_on_price and status in ("all", one["status"])
+
+    names = ("customer", "collection_method")
+    return page_of(world.store, "subscription", params, "/v1/subscriptions", *names, wanted=is_wanted)
 
 
 @answers("GET", "/v1/subscriptions/{subscription}")

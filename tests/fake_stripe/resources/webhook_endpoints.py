@@ -2,7 +2,7 @@
 
 from tests.fake_stripe import API_VERSION
 from tests.fake_stripe.forms import Params
-from tests.fake_stripe.lists import page
+from tests.fake_stripe.lists import page_of
 from tests.fake_stripe.objects import Object, new_id
 from tests.fake_stripe.routes import answers
 from tests.fake_stripe.world import World
@@ -34,7 +34,7 @@ def create(world: World, params: Params) -> Object:
 
 @answers("GET", "/v1/webhook_endpoints")
 def list_all(world: World, params: Params) -> Object:
-    return page(world.store.all("webhook_endpoint"), params, "/v1/webhook_endpoints")
+    return page_of(world.store, "webhook_endpoint", params, "/v1/webhook_endpoints")
 
 
 @answers("GET", "/v1/webhook_endpoints/{endpoint}")
