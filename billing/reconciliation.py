@@ -32,6 +32,10 @@ MOST_FAILURES: Final = 20
 # Stripe has forgotten the key of an operation that is older, so that nobody sends it again.
 FORGOTTEN_AFTER: Final = timedelta(days=1)
 
+GIVE_BACK: Final = (
+    "Refund it again, or pay it in another way and write that into the refund's metadata at Stripe, as `settled`."
+)
+
 type Progress = Callable[[str, int, int | None], None]
 
 
@@ -148,6 +152,7 @@ class _Walk:
         except _Stopped:
             self._fail("The walk", f"ended before its end, after {MOST_FAILURES} failures in a row.")
         self._charged_in_vain()
+        self._owed()
         states = StripeEvent.objects.exclude(state=StripeEvent.State.DONE).values_list("state")
         self.outcome.events = dict(states.annotate(Count("pk")).order_by("state"))
         self.outcome.drifted = len(self._drifted)
@@ -200,6 +205,20 @@ class _Walk:
             for id, sentence in cursor.fetchall():
                 if self.only is None or id in self.only:
                     self._orphan("workspace", str(id), f"{sentence}. Cancel it at Stripe, or give it back its owner.")
+
+    def _owed(self) -> None:
+        """By the mirror, which has followed by now."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                SELECT owed.id, owed.sentence, c.subscriber_id FROM ({proofs.OWED.sql}) owed (id, sentence)
+                JOIN djstripe_refund r ON r.id = owed.id JOIN djstripe_charge g ON g.id = r.charge_id
+                JOIN djstripe_customer c ON c.id = g.customer_id
+                """  # noqa: S608  (of our own text)
+            )
+            for id, sentence, workspace in cursor.fetchall():
+                if self.only is None or workspace in self.only:
+                    self._orphan("refund", id, f"{sentence}. {GIVE_BACK}")
 
     # Stripe's side.
 

@@ -112,6 +112,33 @@ DAMAGE = {
             for status, amount in (("succeeded", 1900), ("pending", 1), ("failed", 500))
         ),
     ],
+    "a refund that failed was given back otherwise": [
+        mirrored("customer", "cus_mirrored", email="''", subscriber_id="%(charlie)s"),
+        mirrored(
+            "charge",
+            "ch_1",
+            '{"amount_captured": 1900, "currency": "usd"}',
+            amount="1900",
+            currency="'usd'",
+            status="'succeeded'",
+            customer_id="'cus_mirrored'",
+        ),
+        mirrored("refund", "re_1", '{"status": "failed"}', amount="500", currency="'usd'", charge_id="'ch_1'"),
+    ],
+    "what is paid for is a price of ours": [
+        mirrored("customer", "cus_mirrored", email="''", subscriber_id="%(charlie)s"),
+        mirrored(
+            "subscription",
+            "sub_1",
+            '{"status": "active", "items": {"data": [{"price": {"id": "price_of_nobody"}}]}}',
+            customer_id="'cus_mirrored'",
+        ),
+    ],
+    "Stripe's word for a subscription is one that is known": [
+        "UPDATE billing_subscription SET stripe_status = 'limbo' WHERE workspace_id = %(charlie)s",
+        """UPDATE billing_subscriptionchange SET after = after || '{"stripe_status": "limbo"}'
+        WHERE subscription_id = (SELECT id FROM billing_subscription WHERE workspace_id = %(charlie)s)""",
+    ],
     "nobody is charged for what nobody can use": [
         "UPDATE accounts_workspace SET suspended_at = now() WHERE id = %(charlie)s",
         "UPDATE billing_subscription SET stripe_status = 'active' WHERE workspace_id = %(charlie)s",

@@ -9,11 +9,11 @@ from django.db import connection
 
 from accounts import clock
 from accounts.models import Workspace
-from billing import lifecycle, sync
+from billing import lifecycle, reconciliation, sync
 from billing.models import Plan, ReconciliationReport, UsagePeriod
 from billing.proofs import PROOFS
 from tests.billing.meter import change, plan
-from tests.billing.stripe.payer import Payer
+from tests.billing.stripe.payer import REFUND_FAILS, Payer
 from tests.billing.stripe.test_stuck import begin
 
 COVERED = "a paid bucket is covered by a paid invoice, or has its reason"
@@ -21,6 +21,9 @@ HAS_BUCKET = "a paid period in which runs were started has its bucket"
 ONE_LIVE = "a workspace has one live subscription at most"
 NOT_MORE = "no more is given back than was paid"
 IN_VAIN = "nobody is charged for what nobody can use"
+OWED = "a refund that failed was given back otherwise"
+OUR_PRICE = "what is paid for is a price of ours"
+KNOWN_WORD = "Stripe's word for a subscription is one that is known"
 NO_ORPHANS = "the last reconciliation found no orphans"
 
 
@@ -250,6 +253,28 @@ def test_who_paid_and_was_counted_as_free_is_found(payer: Payer) -> None:
     assert sentence.endswith("the runs of that time were counted as free")
 
 
+def test_who_ran_as_free_before_the_payment_was_seen_is_not_found(payer: Payer) -> None:
+    small(payer).run(1)
+    payer.buy("basic")
+    paid = UsagePeriod.objects.filter(source="paid")
+    paid.delete()
+    assert findings() == {}
+    execute("UPDATE billing_ledgerentry SET created_at = clock_timestamp() + interval '1 second'")
+    assert set(findings()) == {HAS_BUCKET}
+
+
+def test_nor_is_who_did_before_the_renewal_was_seen(payer: Payer) -> None:
+    small(payer).buy("basic")
+    payer.travel(days=35)
+    payer.run(1)
+    assert payer.sees()["plan"] == "free"
+    payer.travel(hours=1)
+    payer.sync()
+    assert payer.sees()["plan"] == "basic"
+    UsagePeriod.objects.filter(source="paid").latest("starts_at").delete()
+    assert findings() == {}
+
+
 def test_two_live_subscriptions_are_found(payer: Payer) -> None:
     lifecycle.ensure_customer(payer.row, now=clock.now())
     payer.card("pm_card_visa")
@@ -285,12 +310,114 @@ def test_more_given_back_than_was_paid_is_found(pro: Payer) -> None:
     ((_, sentence),) = findings()[NOT_MORE]
     assert sentence == "4901 of 4900 usd were given back"
     execute("UPDATE djstripe_refund SET stripe_data = jsonb_set(stripe_data, '{status}', '\"failed\"')")
+    assert NOT_MORE not in findings()
+
+
+# A refund that the bank sends back.
+
+
+@pytest.fixture
+def owed(payer: Payer) -> Payer:
+    """bob, who paid 4900 and was given back 1900, which came back to us a day later."""
+    payer.pay(payer.checkout("pro"), REFUND_FAILS)
+    (invoice,) = payer.invoices
+    assert invoice.id is not None
+    lifecycle.refund(payer.row, invoice=invoice.id, amount=1900, reason="Asked", actor=None, now=clock.now())
     assert findings() == {}
+    payer.travel(days=1)
+    payer.sync()
+    return payer
+
+
+def refund_again(payer: Payer, amount: int) -> None:
+    payer.travel(seconds=1)
+    payer.client.v1.refunds.create({"charge": str(payer.refunds[0].charge), "amount": amount})
+    payer.sync()
+
+
+def listed() -> list[str]:
+    """What a reconciliation leaves to staff."""
+    return [f"{one.kind} {one.id} {one.sentence}" for one in reconciliation.reconcile(now=clock.now()).orphans]
+
+
+def test_a_refund_that_failed_is_owed(owed: Payer, other: Payer) -> None:
+    (refund,) = owed.refunds
+    sentence = f"failed (unknown): 1900 usd of the charge {refund.charge} are owed to workspace "
+    assert refund.status == "failed"
+    assert findings() == {OWED: [(refund.id, f"{sentence}{owed.person.workspace.pk}")]}
+    (line,) = listed()
+    assert line.startswith(f"refund {refund.id} {sentence}")
+    assert "write that into the refund's metadata at Stripe, as `settled`" in line
+    # Once, and not again as an orphan of the report.
+    assert set(findings()) == {OWED}
+    assert reconciliation.reconcile(now=clock.now(), only=[owed.person.workspace.pk]).orphans != []
+    assert reconciliation.reconcile(now=clock.now(), only=[other.person.workspace.pk]).orphans == []
+
+
+def test_what_is_owed_is_settled_by_a_note_at_stripe(owed: Payer) -> None:
+    (refund,) = owed.refunds
+    owed.client.v1.refunds.update(refund.id, {"metadata": {"settled": "By bank transfer on 3 December"}})
+    owed.sync()
+    assert (findings(), listed()) == ({}, [])
+
+
+@pytest.mark.parametrize("amount", [1900, 4900], ids=["as much", "all"])
+def test_what_is_owed_is_settled_by_another_refund(owed: Payer, amount: int) -> None:
+    refund_again(owed, amount)
+    assert (findings(), listed()) == ({}, [])
+
+
+def test_what_is_owed_is_not_settled_by_less_nor_by_another_that_fails(owed: Payer) -> None:
+    (first,) = owed.refunds
+    refund_again(owed, 100)
+    assert [id for id, _ in findings()[OWED]] == [first.id]
+    refund_again(owed, 1900)
+    assert findings() == {}
+    again = owed.refunds[0]
+    owed.travel(days=1)
+    owed.sync()
+    # All three came back; of the two of one amount the later is the one that is owed.
+    assert first.id not in {id for id, _ in findings()[OWED]} >= {again.id}
+
+
+def test_a_price_that_is_not_ours_leaves_the_plan_and_is_found(pro: Payer, caplog: pytest.LogCaptureFixture) -> None:
+    made = pro.client.v1.prices.create(
+        {
+            "unit_amount": 100,
+            "currency": "usd",
+            "recurring": {"interval": "month"},
+            "product_data": {"name": "Made by hand"},
+        }
+    )
+    moved: Any = {
+        "items": [{"id": pro.one["items"].data[0].id, "price": made.id}],
+        "proration_behavior": "none",
+    }
+    pro.client.v1.subscriptions.update(pro.one.id, moved)
+    pro.sync()
+    assert pro.sees()["plan"] == "pro"
+    assert f"pays by {made.id}, which is no price of ours" in caplog.text
+    workspace = pro.person.workspace.pk
+    sentence = f"is active for workspace {workspace} by {made.id}, which is no price of ours"
+    assert findings() == {OUR_PRICE: [(pro.one.id, sentence)]}
+    pro.client.v1.subscriptions.cancel(pro.one.id)
+    pro.sync()
+    assert findings() == {}
+
+
+def test_a_word_of_stripes_that_nobody_knows_is_found(pro: Payer) -> None:
+    change(pro.person.workspace, stripe_status="limbo")
+    assert pro.sees()["plan"] == "free"
+    sentence = "is limbo at Stripe, a word that was never seen before: it counts as not paid"
+    assert findings() == {KNOWN_WORD: [(pro.person.workspace.pk, sentence)]}
 
 
 def test_a_suspended_workspace_that_is_charged_is_found(subscriber: Payer) -> None:
     Workspace.objects.filter(pk=subscriber.person.workspace.pk).update(suspended_at=clock.now())
-    assert findings() == {IN_VAIN: [(subscriber.person.workspace.pk, "is active at Stripe, and suspended")]}
+    expected = {IN_VAIN: [(subscriber.person.workspace.pk, "is active at Stripe, and suspended")]}
+    assert findings() == expected
+    assert len(listed()) == 1
+    assert findings() == expected
     subscriber.client.v1.subscriptions.update(subscriber.one.id, {"cancel_at_period_end": True})
     subscriber.sync()
     assert findings() == {}

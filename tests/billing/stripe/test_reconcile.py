@@ -197,11 +197,11 @@ def test_a_second_customer_of_a_workspace_is_an_orphan(subscriber: Payer) -> Non
     assert last_line(text) == "Workspaces 1, drifts 0, mended 0, orphans 1, failures 0."
 
 
-@pytest.mark.parametrize("reason", ["suspended", "without an owner", "owner is not active"])
+@pytest.mark.parametrize("reason", ["suspended", "closed", "without an owner", "owner is not active"])
 def test_who_is_charged_for_what_nobody_can_use_is_an_orphan(subscriber: Payer, reason: str) -> None:
     workspace = subscriber.person.workspace
-    if reason == "suspended":
-        Workspace.objects.filter(pk=workspace.pk).update(suspended_at=clock.now())
+    if reason in ("suspended", "closed"):
+        Workspace.objects.filter(pk=workspace.pk).update(**{f"{reason}_at": clock.now()})
     elif reason == "without an owner":
         Membership.objects.filter(workspace=workspace).delete()
     else:
@@ -209,7 +209,7 @@ def test_who_is_charged_for_what_nobody_can_use_is_an_orphan(subscriber: Payer, 
         subscriber.person.user.save(update_fields=["is_active"])
     text, error = reconcile()
     assert error == "Staff must decide about the orphans."
-    told = "suspended" if reason == "suspended" else "without an owner who can sign in"
+    told = reason if reason in ("suspended", "closed") else "without an owner who can sign in"
     assert f"The workspace {workspace.pk} is active at Stripe, and {told}." in text
     assert subscriber.one.status == "active"
     # With a cancel at the end of what is paid nobody is charged again.
