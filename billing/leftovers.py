@@ -35,7 +35,7 @@ def what_became_of(operation: StripeOperation, subscription: Subscription | None
             price = gateway.prices_by_lookup_key([key]).get(key)
             return price.id if price else ""
         case _:
-            # A page to which nobody was led, or of a customer that is gone.
+            # A page to which nobody was led, or of a customer that is gone; or an act that was cut short.
             return ""
 
 
@@ -61,6 +61,8 @@ def settle(operation: StripeOperation, subscription: Subscription | None, made: 
     ):
         # Becomes the workspace's, with the history that this takes.
         lifecycle.ensure_customer(subscription, now=now)
+    elif operation.kind == StripeOperation.Kind.RESTORE and subscription:
+        lifecycle.settle(subscription, now=now)
     elif made:
         operations.finish(operation, made)
     else:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import stripe
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from accounts.errors import Problem
 from billing import gateway, leftovers, proofs, sync
@@ -165,13 +165,16 @@ class _Walk:
         left = StripeOperation.objects.filter(finished_at=None, created_at__lt=datetime.now(UTC) - FORGOTTEN_AFTER)
         if self.only is not None:
             left = left.filter(workspace_id__in=self.only)
-        for operation in left.order_by("pk").iterator(chunk_size=PAGE):
+        # What an act took away is put back once it is known that the act did not come through.
+        left = left.annotate(is_restoring=Q(kind=StripeOperation.Kind.RESTORE)).order_by("is_restoring", "pk")
+        for operation in left.iterator(chunk_size=PAGE):
             subscription = None
             if operation.workspace_id is not None:
                 subscription = rows().get(workspace_id=operation.workspace_id)
             with self._failing(subscription or str(operation)):
                 made = leftovers.what_became_of(operation, subscription)
-                found = [Difference(f"{operation.kind} asked for", words(operation.created_at), made or "not made")]
+                theirs = made or ("cut short" if operation.kind == StripeOperation.Kind.RESTORE else "not made")
+                found = [Difference(f"{operation.kind} asked for", words(operation.created_at), theirs)]
                 self._note(operation, subscription, found)
                 if not self.is_dry_run:
                     leftovers.settle(operation, subscription, made, now=self.now)

@@ -63,7 +63,9 @@ class Command(BaseCommand):
             self.stdout.write("")
         if outcome.events:
             waiting = ", ".join(f"{count} {state}" for state, count in outcome.events.items())
-            self.stdout.write(f"Deliveries not done: {waiting}. The dead and unmatched can be replayed in the admin.")
+            self.stdout.write(
+                f"Deliveries not done: {waiting}. `manage.py replay_events` lists the dead and unmatched."
+            )
         self.stdout.write(
             f"Workspaces {outcome.workspaces}, drifts {outcome.drifted}, mended {outcome.mended},"
             f" orphans {len(outcome.orphans)}, failures {len(outcome.failures)}."

@@ -2,11 +2,13 @@
 
 import logging
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import psycopg
 import pytest
 import stripe
 from django.core.management import CommandError, call_command
@@ -447,6 +449,28 @@ def test_a_customer_whose_making_was_never_answered_becomes_the_workspaces(payer
     assert left.stripe_id == id
 
 
+def test_what_an_act_took_away_and_nobody_put_back_is_put_back(pro: Payer) -> None:
+    assert pro.post("change-plan", {"plan": "basic"}).json()["pending_plan"] == "basic"
+    # A cancel that released the schedule, and then was never answered.
+    pro.stand_in.control("POST", "faults", path=r"POST /v1/subscriptions/sub_\w+$", status=500, times=100)
+    assert pro.post("cancel").status_code == 503
+    pro.stand_in.control("DELETE", "faults")
+    pro.sync()
+    asked(pro, Kind.UPGRADE, intent={"subscription": pro.one.id, "price": "price_of_another"})
+    StripeOperation.objects.filter(kind=Kind.RESTORE).update(created_at=datetime.now(UTC) - timedelta(hours=25))
+    text, _ = reconcile("--dry-run")
+    assert [line[1:2] + line[3:] for line in table(text)] == [
+        ("upgrade asked for", "not made"),
+        ("restore asked for", "cut short"),
+    ]
+    assert pro.sees()["pending_plan"] is None
+    assert reconcile()[1] == ""
+    assert pro.sees()["pending_plan"] == "basic"
+    assert not StripeOperation.objects.filter(finished_at=None).exists()
+    assert StripeOperation.objects.get(kind=Kind.UPGRADE).error == "Nothing came of it"
+    assert table(reconcile()[0]) == []
+
+
 def test_what_was_asked_for_no_workspace_is_settled_too(payer: Payer) -> None:
     price = Price.objects.get(plan__slug="pro", interval="month")
     (there,) = payer.client.v1.prices.list({"lookup_keys": ["ai_manus_pro_month_usd"]}).data
@@ -478,6 +502,50 @@ def test_what_was_asked_within_the_day_may_still_be_sent_again(subscriber: Payer
     assert (table(text), error) == ([], "")
     young.refresh_from_db()
     assert young.finished_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_one_is_refused_while_one_runs(subscriber: Payer, caplog: pytest.LogCaptureFixture) -> None:
+    now, has_begun, may_end = clock.now(), threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        has_begun.set()
+        assert may_end.wait(60)
+
+    def walk() -> None:
+        try:
+            reconciliation.reconcile(now=now, progress=hold)
+        finally:
+            has_begun.set()
+            connection.close()
+
+    first = threading.Thread(target=walk)
+    first.start()
+    try:
+        assert has_begun.wait(60)
+        assert reconcile() == ("", "Another reconciliation is under way: wait for its end.")
+        jobs.reconcile.func(timestamp=0)
+        assert "another one is under way" in caplog.text
+        assert ReconciliationReport.objects.count() == 1
+        # What changes nothing needs no turn.
+        assert reconcile("--dry-run")[1] == ""
+    finally:
+        may_end.set()
+        first.join()
+    assert reconcile()[1] == ""
+    assert ReconciliationReport.objects.exclude(finished_at=None).count() == 2
+
+
+def test_one_that_breaks_off_leaves_its_turn_and_an_open_report(subscriber: Payer) -> None:
+    def break_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reconciliation.reconcile(now=clock.now(), progress=break_off)
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as other:
+        free = other.execute("SELECT pg_try_advisory_lock(hashtextextended('billing:reconcile', 0))").fetchone()
+    assert free == (True,)
+    assert ReconciliationReport.objects.get().finished_at is None
 
 
 def test_the_nightly_job_mends_and_logs(
