@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Prefetch
-from djstripe.models import Invoice
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
@@ -20,6 +19,7 @@ from accounts.pagination import CursorPages
 from accounts.roles import Act, RoleAllows, WorkspaceIsOpen
 from billing import lifecycle, reports
 from billing.models import Interval, LedgerEntry, Plan, Price
+from billing.payments import invoices_of
 from billing.quotas import day_in_words, quota_for
 from billing.serializers import (
     CancelSerializer,
@@ -185,9 +185,7 @@ class Invoices(ListAPIView[Any]):
     pagination_class = InvoicePages
 
     def get_queryset(self) -> Any:
-        # A draft is Stripe's own affair until it is finalized: it has no number and can still change.
-        mine = Invoice.objects.filter(customer__subscriber=access.of(self.request).workspace)
-        return mine.exclude(stripe_data__status="draft")
+        return invoices_of(access.of(self.request).workspace)
 
 
 class Usage(APIView):

@@ -404,6 +404,8 @@ LANGUAGE_COOKIE_SECURE = not DEBUG
 CLOCK_OFFSET_FILE = env.str("CLOCK_OFFSET_FILE", default="")
 if CLOCK_OFFSET_FILE and not DEBUG:
     raise ImproperlyConfigured("CLOCK_OFFSET_FILE moves the clock and is refused in production.")
+# Whom customers write to, about plans by agreement too; without it no page offers that.
+SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@example.com" if DEBUG else "")
 
 # Static files
 

@@ -63,6 +63,18 @@ def moment(value: datetime | None) -> str:
 
 
 @register.filter
+def short_date(value: date | datetime | None) -> str:
+    """1 Dec 2026, for tables."""
+    return _time(value, "SHORT_DATE_FORMAT")
+
+
+@register.filter
+def short_moment(value: datetime | None) -> str:
+    """1 Dec 2026, 17:40, for tables."""
+    return _time(value, "SHORT_DATETIME_FORMAT")
+
+
+@register.filter
 @stringfilter
 def initials(name: str) -> str:
     """At most two letters, for the round mark of a person or a workspace."""

@@ -6,18 +6,19 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import UUID7
+from django.utils.translation import gettext_lazy as _
 
 
 class Feature(models.TextChoices):
     """What can come with a plan. Enforced ones are named by a view; the others are shown."""
 
-    BASIC_AGENT = "basic_agent", "Basic agent"
-    COMMUNITY_SUPPORT = "community_support", "Community support"
-    EMAIL_SUPPORT = "email_support", "E-mail support"
-    PRIORITY_SUPPORT = "priority_support", "Priority support"
-    PRIORITY_PROCESSING = "priority_processing", "Priority processing"
-    ADVANCED_FEATURES = "advanced_features", "Advanced features"
-    API_KEYS = "api_keys", "API keys"
+    BASIC_AGENT = "basic_agent", _("Basic agent")
+    COMMUNITY_SUPPORT = "community_support", _("Community support")
+    EMAIL_SUPPORT = "email_support", _("E-mail support")
+    PRIORITY_SUPPORT = "priority_support", _("Priority support")
+    PRIORITY_PROCESSING = "priority_processing", _("Priority processing")
+    ADVANCED_FEATURES = "advanced_features", _("Advanced features")
+    API_KEYS = "api_keys", _("API keys")
 
 
 class PlanManager(models.Manager["Plan"]):
