@@ -53,10 +53,11 @@ def invite(*, workspace: Workspace, actor: User, email: str, role: Role, now: da
         _refuse_unless_given_by(own, role)
         if Membership.objects.filter(workspace=held, user__email=email).exists():
             raise Problem(_("This address belongs to a member of this workspace."), "already_member")
+        wall = _wall_clock()
         # Those that expired have no seat, and stand in the way of a new one for the same address.
         Invitation.objects.filter(
-            workspace=held, email=email, accepted_at=None, withdrawn_at=None, expires_at__lte=_wall_clock()
-        ).update(withdrawn_at=_wall_clock())
+            workspace=held, email=email, accepted_at=None, withdrawn_at=None, expires_at__lte=wall
+        ).update(withdrawn_at=wall)
         if open_ones().filter(workspace=held, email=email).exists():
             raise Problem(_("This address is invited already. You can send the invitation again."), "already_invited")
         _take_seat(held, now)
@@ -65,8 +66,8 @@ def invite(*, workspace: Workspace, actor: User, email: str, role: Role, now: da
             email=email,
             role=role,
             invited_by=actor,
-            created_at=_wall_clock(),
-            expires_at=_wall_clock() + VALID_FOR,
+            created_at=wall,
+            expires_at=wall + VALID_FOR,
         )
         _have_mailed(made)
     return made
@@ -166,13 +167,13 @@ def _join(found: Invitation, proof: Q, user: User, now: datetime, *, is_address_
         if workspace.suspended_at is not None:
             raise Suspended
         user = teams.hold_user(user)
+        if Membership.objects.filter(workspace=workspace, user=user).exists():
+            raise Problem(_("You are in this workspace already."), "already_member")
         if not user.is_email_verified:
             if is_address_proof or user.email != invitation.email:
                 raise EmailNotVerified(_("Confirm the e-mail address of your account first, and then join."))
             user.is_email_verified = True
             user.save(update_fields=["is_email_verified"])
-        if Membership.objects.filter(workspace=workspace, user=user).exists():
-            raise Problem(_("You are in this workspace already."), "already_member")
         made = teams.admit(workspace, user, Role(invitation.role), now=now)
         invitation.accepted_at, invitation.accepted_by = _wall_clock(), user
         invitation.save(update_fields=["accepted_at", "accepted_by"])

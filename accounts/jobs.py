@@ -3,6 +3,7 @@
 Links are made by the worker, so that no secret lies in a job row.
 """
 
+import re
 import uuid
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ from accounts.models import RefreshToken, User, UserManager
 
 MAIL_QUEUE = "mail"
 HOUSEKEEPING_QUEUE = "housekeeping"
+LINK_LIKE = re.compile(r"[/@:\\]|\.\w")
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -43,16 +45,13 @@ def send_invitation(*, invitation_id: str) -> None:
     if made is not None:
         invitation, link = made
         with translation.override(invitation.invited_by.language or settings.LANGUAGE_CODE):
-            inviter = teams.clean_name(invitation.invited_by.fullname) or translation.gettext("Somebody")
-            text = render_to_string(
-                "emails/invitation.txt",
-                {
-                    "inviter": inviter,
-                    "workspace": teams.clean_name(invitation.workspace.name),
-                    "role": invitation.role,
-                    "link": link,
-                },
-            )
+            context = {
+                "inviter": _harmless(invitation.invited_by.fullname) or translation.gettext("Somebody"),
+                "workspace": _harmless(invitation.workspace.name) or translation.gettext("a workspace"),
+                "role": invitation.role,
+                "link": link,
+            }
+            text = render_to_string("emails/invitation.txt", context)
         _mail(text, to=invitation.email)
 
 
@@ -76,6 +75,11 @@ async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
 
 def _send(user: User, template: str, *, link: str) -> None:
     _mail(render_to_string(f"emails/{template}.txt", {"user": user, "link": link}), to=user.email)
+
+
+def _harmless(name: str) -> str:
+    """In one line; empty for what a mail programme, or its reader, would take for a link."""
+    return "" if LINK_LIKE.search(name) else teams.clean_name(name)
 
 
 def _mail(text: str, *, to: str) -> None:

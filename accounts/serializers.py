@@ -66,7 +66,11 @@ class MeSerializer(UserSerializer):
         fields = (*UserSerializer.Meta.fields, "workspaces")  # type: ignore[assignment]
 
     def get_workspaces(self, user: User) -> list[dict[str, Any]]:
-        memberships = user.membership_set.select_related("workspace").order_by("workspace__personal_user", "id")
+        memberships = (
+            user.membership_set.filter(workspace__closed_at=None)
+            .select_related("workspace")
+            .order_by("workspace__personal_user", "id")
+        )
         return list(WorkspaceSerializer(memberships, many=True).data)
 
 
