@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.utils.crypto import constant_time_compare
@@ -95,7 +96,18 @@ def back_to(request: HttpRequest, fallback: str) -> HttpResponseRedirect:
 
 
 def problem_page(request: HttpRequest, problem: Problem) -> HttpResponse:
-    response = render(request, "problem.html", {"problem": problem}, status=problem.status_code)
+    return with_problem(render(request, "problem.html", {"problem": problem}), problem)
+
+
+def form_again(request: HttpRequest, template: str, form: Form, problem: Problem, **context: Any) -> HttpResponse:
+    """The page of the form once more, with the sentence that says why it was refused."""
+    form.add_error(None, str(problem.detail))
+    return with_problem(render(request, template, {"form": form, "problem": problem, **context}), problem)
+
+
+def with_problem(response: HttpResponse, problem: Problem) -> HttpResponse:
+    """With its status and headers: for a page that says the sentence itself."""
+    response.status_code = problem.status_code
     for name, value in problem.headers.items():
         response[name] = value
     problem.answered(response)

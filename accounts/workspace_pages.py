@@ -3,9 +3,7 @@
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,8 +17,9 @@ from accounts.access import Access
 from accounts.addresses import client_address
 from accounts.errors import Problem
 from accounts.idempotency import once
+from accounts.invitation_pages import roles_to_give
 from accounts.models import Invitation, Membership, Role, User, Workspace
-from accounts.pages import back_to, page, switch_to
+from accounts.pages import back_to, form_again, page, switch_to
 from accounts.roles import MAY, Act, may
 from accounts.team_forms import InviteForm, NameForm, PasswordForm, RoleForm, TransferForm
 
@@ -80,7 +79,7 @@ def new(request: HttpRequest, held: Access) -> HttpResponse:
             home = replace(held, workspace=held.user.personal_workspace)
             return redirect(once(request, home, work))
         except Problem as problem:
-            return _again(request, "accounts/workspace_new.html", {"form": form}, form, problem)
+            return form_again(request, "accounts/workspace_new.html", form, problem, section="workspace")
     return render(request, "accounts/workspace_new.html", {"section": "workspace", "form": form})
 
 
@@ -103,48 +102,6 @@ def let_admins_bill(request: HttpRequest, held: Access) -> HttpResponse:
         _("Admins may change the plan now.") if is_allowed else _("Only you may change the plan now."),
     )
     return redirect("accounts:workspace")
-
-
-@page(act=Act.INVITE, methods=("GET", "HEAD", "POST"))
-def invite(request: HttpRequest, held: Access) -> HttpResponse:
-    form = InviteForm(request.POST or None, roles=_roles_to_give(held))
-
-    def work() -> str:
-        made = invitations.invite(
-            workspace=held.workspace,
-            actor=held.user,
-            email=form.cleaned_data["email"],
-            role=Role(form.cleaned_data["role"]),
-            now=held.now,
-        )
-        messages.success(request, _("An invitation is on its way to %(email)s.") % {"email": made.email})
-        return "/workspace/#invitations"
-
-    if held.workspace.is_personal:
-        raise teams.PersonalWorkspace
-    if request.method == "POST" and form.is_valid():
-        try:
-            return redirect(once(request, held, work))
-        except Problem as problem:
-            return _again(request, "accounts/workspace_invite.html", {"form": form}, form, problem)
-    return render(request, "accounts/workspace_invite.html", {"section": "workspace", "form": form})
-
-
-@page(act=Act.INVITE, methods=("POST",))
-def resend(request: HttpRequest, held: Access, invitation: uuid.UUID) -> HttpResponse:
-    found = invitations.resend(workspace=held.workspace, actor=held.user, invitation=invitation, now=held.now)
-    messages.success(
-        request,
-        _("A new link is on its way to %(email)s; the one before has ended.") % {"email": found.email},
-    )
-    return redirect("/workspace/#invitations")
-
-
-@page(act=Act.INVITE, methods=("POST",))
-def withdraw(request: HttpRequest, held: Access, invitation: uuid.UUID) -> HttpResponse:
-    found = invitations.withdraw(workspace=held.workspace, actor=held.user, invitation=invitation)
-    messages.success(request, _("The invitation of %(email)s is withdrawn.") % {"email": found.email})
-    return redirect("/workspace/#invitations")
 
 
 @page(act=Act.INVITE, methods=("GET", "HEAD", "POST"))
@@ -213,49 +170,13 @@ def transfer(request: HttpRequest, held: Access) -> HttpResponse:
                 workspace=held.workspace, actor=held.user, member=uuid.UUID(form.cleaned_data["member"]), now=held.now
             )
         except Problem as problem:
-            return _again(request, "accounts/workspace_transfer.html", {"form": form}, form, problem)
+            return form_again(request, "accounts/workspace_transfer.html", form, problem, section="workspace")
         messages.success(
             request,
             _("%(name)s owns this workspace now, and you are an admin.") % {"name": found.user.fullname},
         )
         return redirect("accounts:workspace")
     return render(request, "accounts/workspace_transfer.html", {"section": "workspace", "form": form})
-
-
-@page(methods=("GET", "HEAD", "POST"), sign_in=False, writes=False)
-def join(request: HttpRequest, held: Access | None, token: str) -> HttpResponse:
-    """What a mailed link leads to. Looking at it joins nothing, for programmes look into links before people do."""
-    invitation = invitations.find(token)
-    if invitation is None:
-        return _invitation_ended(request)
-    problem: Problem | None = None
-    if request.method == "POST" and held is not None:
-        try:
-            return _joined(request, invitations.accept(token=token, user=held.user, now=held.now))
-        except invitations.InvitationEnded:
-            return _invitation_ended(request)
-        except Problem as refused:
-            problem = refused
-    return _with_problem(
-        render(
-            request,
-            "accounts/join.html",
-            {
-                "invitation": invitation,
-                "problem": problem,
-                "is_member": held is not None
-                and Membership.objects.filter(workspace=invitation.workspace, user=held.user).exists(),
-                "is_same_address": held is not None and held.user.email == invitation.email,
-            },
-        ),
-        problem,
-    )
-
-
-@page(methods=("POST",), writes=False)
-def accept(request: HttpRequest, held: Access, invitation: uuid.UUID) -> HttpResponse:
-    """By the account's proven address, without the mail."""
-    return _joined(request, invitations.accept_by_address(invitation=invitation, user=held.user, now=held.now))
 
 
 def confirmed(request: HttpRequest, user: User, form: PasswordForm) -> bool:
@@ -291,7 +212,7 @@ def _workspace_page(request: HttpRequest, held: Access, *, name_form: NameForm |
         "may_rename": may(held, Act.RENAME),
         "is_owner": held.role == Role.OWNER,
         "name_form": name_form or NameForm(initial={"name": held.workspace.name}),
-        "invite_form": InviteForm(roles=_roles_to_give(held)) if may(held, Act.INVITE) else None,
+        "invite_form": InviteForm(roles=roles_to_give(held)) if may(held, Act.INVITE) else None,
         "rights": _rights(held.workspace),
     }
     return render(request, "accounts/workspace.html", context)
@@ -306,45 +227,12 @@ def _rights(workspace: Workspace) -> list[tuple[Promise, list[bool]]]:
     return [(label, [allows(role, act) for role in (Role.MEMBER, Role.ADMIN, Role.OWNER)]) for label, act in RIGHTS]
 
 
-def _roles_to_give(held: Access) -> list[Role]:
-    return [role for role in teams.GIVEN if teams.ranks_above(held.role, role)]
-
-
 def _a_page_of(members: QuerySet[Membership], after: str | None) -> tuple[list[Membership], uuid.UUID | None]:
     """And behind whom the next page begins, where there is one."""
     if after is not None:
         members = members.filter(pk__gt=_uuid(after))
     found = list(members[: PAGE + 1])
     return found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None
-
-
-def _joined(request: HttpRequest, membership: Membership) -> HttpResponse:
-    switch_to(request, membership.workspace)
-    messages.success(request, _("You are in %(name)s now.") % {"name": membership.workspace.name})
-    return redirect("accounts:workspace")
-
-
-def _invitation_ended(request: HttpRequest) -> HttpResponse:
-    problem = invitations.InvitationEnded()
-    context = {"title": _("This invitation is not valid any more"), "text": problem.detail}
-    return render(request, "accounts/notice.html", context, status=problem.status_code)
-
-
-def _again(
-    request: HttpRequest, template: str, context: dict[str, Any], form: forms.Form, problem: Problem
-) -> HttpResponse:
-    """The form once more, with the sentence that says why it was refused."""
-    form.add_error(None, str(problem.detail))
-    return _with_problem(render(request, template, {"section": "workspace", **context, "problem": problem}), problem)
-
-
-def _with_problem(response: HttpResponse, problem: Problem | None) -> HttpResponse:
-    if problem is not None:
-        response.status_code = problem.status_code
-        for name, value in problem.headers.items():
-            response[name] = value
-        problem.answered(response)
-    return response
 
 
 def _uuid(text: str | None) -> uuid.UUID:
