@@ -16,6 +16,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
 from django.http import HttpResponseBase
+from django.utils import timezone
+from django.utils.formats import date_format, localize
+from django.utils.translation import gettext as _
 
 from accounts.errors import Problem
 from accounts.models import User
@@ -109,13 +112,7 @@ class QuotaExceeded(Refused):
     """The period's runs and all credits are spent. Names plan, number, period and reset in words."""
 
     def __init__(self, quota: Quota) -> None:
-        held = quota.entitlement
-        super().__init__(
-            f"You have used all {quota.limit:,} runs of the {short_name(held.plan)} plan {_period_in_words(held)}. "
-            f"{_reset_in_words(held)}; a larger plan gives you more now.",
-            "quota_exceeded",
-            quota,
-        )
+        super().__init__(_spent_in_words(quota), "quota_exceeded", quota)
 
 
 @dataclass(frozen=True)
@@ -295,18 +292,32 @@ def day_in_words(day: datetime) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _period_in_words(held: Entitlement) -> str:
-    if held.source == Source.FREE:
-        return f"for {held.period.start:%B}"
-    if held.source == Source.TRIAL:
-        return "for the trial"
-    return f"for the period from {day_in_words(held.period.start)}"
-
-
-def _reset_in_words(held: Entitlement) -> str:
-    if held.source == Source.TRIAL:
-        return f"The trial ends on {day_in_words(held.period.end)}"
-    return f"They reset on {day_in_words(held.period.end)}"
+def _spent_in_words(quota: Quota) -> str:
+    held = quota.entitlement
+    match held.source:
+        case Source.FREE:
+            sentence = _(
+                "You have used all %(limit)s runs of the %(plan)s plan for %(month)s. "
+                "They reset on %(end)s; a larger plan gives you more now."
+            )
+        case Source.TRIAL:
+            sentence = _(
+                "You have used all %(limit)s runs of the %(plan)s plan for the trial. "
+                "The trial ends on %(end)s; a larger plan gives you more now."
+            )
+        case _:
+            sentence = _(
+                "You have used all %(limit)s runs of the %(plan)s plan for the period from %(start)s. "
+                "They reset on %(end)s; a larger plan gives you more now."
+            )
+    return sentence % {
+        "limit": localize(quota.limit),
+        "plan": short_name(held.plan),
+        # The months of FREE are UTC's; a day is the viewer's, which for the API is UTC's too.
+        "month": date_format(held.period.start, "F"),
+        "start": date_format(timezone.localtime(held.period.start), "DATE_FORMAT"),
+        "end": date_format(timezone.localtime(held.period.end), "DATE_FORMAT"),
+    }
 
 
 def _read_counters(subscription: Subscription, now: datetime) -> tuple[Sequence[Any], int]:
