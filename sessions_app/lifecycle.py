@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.access import Access
 from accounts.errors import Problem
@@ -21,7 +23,7 @@ UNTITLED = "New session"
 
 class SessionBusy(Problem):
     def __init__(self) -> None:
-        super().__init__("The agent is at work in this session. Wait for it, or stop it first.", "session_busy")
+        super().__init__(_("The agent is at work in this session. Wait for it, or stop it first."), "session_busy")
 
 
 def find(access: Access, session_id: uuid.UUID) -> Session:
@@ -35,9 +37,14 @@ def find(access: Access, session_id: uuid.UUID) -> Session:
 def find_own(access: Access, session_id: uuid.UUID) -> Session:
     """A session that may be acted on: one's own, or anybody's for admins and owners. Raises RoleRequired."""
     session = find(access, session_id)
-    if session.created_by_id != access.user.pk and not may(access, Act.TOUCH_OTHERS):
-        raise RoleRequired("Only its owner, or an admin of the workspace, may do this to a session.")
+    if not is_own(access, session):
+        raise RoleRequired(_("Only its owner, or an admin of the workspace, may do this to a session."))
     return session
+
+
+def is_own(access: Access, session: Session) -> bool:
+    """Whether a session of this workspace may be acted on."""
+    return session.created_by_id == access.user.pk or may(access, Act.TOUCH_OTHERS)
 
 
 def open_session(access: Access, *, title: str, prompt: str) -> tuple[Session, Run, quotas.Quota]:
@@ -194,8 +201,12 @@ def _refuse_over_concurrency(run: Run, quota: quotas.Quota) -> None:
     )
     if active.count() > plan.concurrency_limit:
         raise quotas.Refused(
-            f"The {quotas.short_name(plan)} plan carries out {plan.concurrency_limit} runs at once, "
-            "and so many are under way.",
+            ngettext(
+                "The %(plan)s plan carries out %(limit)s run at once, and so many are under way.",
+                "The %(plan)s plan carries out %(limit)s runs at once, and so many are under way.",
+                plan.concurrency_limit,
+            )
+            % {"plan": quotas.short_name(plan), "limit": plan.concurrency_limit},
             "concurrency_exceeded",
             quota,
         )

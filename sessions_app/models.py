@@ -139,6 +139,11 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"{self.status} run {self.id}"
 
+    @property
+    def is_unused(self) -> bool:
+        """Paid for when its session was opened, and given no task yet."""
+        return self.status == self.Status.QUEUED and self.handed_at is None
+
 
 class Event(models.Model):
     """What a run reports, in the order of the ids."""

@@ -50,6 +50,8 @@ dialog.addEventListener("close", () => dialog.replaceChildren());
 
 // An answer that is an error is shown like any other, as it would be without htmx.
 document.addEventListener("htmx:beforeSwap", (event) => {
+  // What asks by itself asks again, and keeps what it shows meanwhile.
+  if (event.detail.elt.hasAttribute("data-live")) return;
   if (event.detail.xhr.status >= 400 && event.detail.xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) {
     event.detail.shouldSwap = true;
     event.detail.isError = false;
