@@ -108,7 +108,8 @@ class World:
         shown = render(self.store, obj)
         self.checker.check_object(shown, f"event {type}")
         data: Object = {"object": shown}
-        if type.endswith(".updated") and obj["object"] != "dispute":
+        # A card that was taken away has no customer any more: whose it was is told by what changed.
+        if (type.endswith(".updated") and obj["object"] != "dispute") or type == "payment_method.detached":
             data["previous_attributes"] = self._difference(shown)
             if not data["previous_attributes"]:
                 return

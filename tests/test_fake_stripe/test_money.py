@@ -99,6 +99,15 @@ def test_a_card_is_renewed_by_its_bank(shop: Shop) -> None:
     assert shop.event_types()[-1] == "payment_method.automatically_updated"
 
 
+def test_of_a_card_that_is_taken_away_the_event_says_whose_it_was(shop: Shop) -> None:
+    method = shop.card()
+    shop.client.v1.payment_methods.detach(method)
+    (event,) = shop.client.v1.events.list({"type": "payment_method.detached"}).data
+    data = event.data.to_dict()
+    assert (data["object"]["id"], data["object"]["customer"]) == (method, None)
+    assert data["previous_attributes"] == {"customer": shop.customer}
+
+
 def test_a_charge_whose_dispute_was_won_can_be_refunded(shop: Shop) -> None:
     charge = paid_charge(shop)
     shop.stand_in.control("POST", "disputes", charge=charge, outcome="fraud_warning")
