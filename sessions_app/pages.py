@@ -18,7 +18,7 @@ from accounts import health
 from accounts.access import Access
 from accounts.errors import Problem
 from accounts.idempotency import once
-from accounts.pages import held_by, page
+from accounts.pages import held_by, page, with_problem
 from accounts.roles import Act
 from billing.pages import pricing
 from sessions_app import lifecycle, transcript, words
@@ -65,7 +65,7 @@ def sessions(request: HttpRequest, held: Access) -> HttpResponse:
     try:
         return redirect(once(request, held, start))
     except Problem as problem:
-        return _refused(_home(request, held, form, problem=problem, status=problem.status_code), problem)
+        return with_problem(_home(request, held, form, problem=problem), problem)
 
 
 @page(Act.RUN)
@@ -94,7 +94,7 @@ def runs(request: HttpRequest, held: Access, session_id: uuid.UUID) -> HttpRespo
     try:
         return redirect(once(request, held, execute))
     except Problem as problem:
-        return _refused(_session(request, held, found, form, problem=problem, status=problem.status_code), problem)
+        return with_problem(_session(request, held, found, form, problem=problem), problem)
 
 
 @page(Act.RUN)
@@ -223,13 +223,6 @@ def _says(shown: transcript.Page) -> str:
             case "step" | "tool":
                 return _("The agent is at work: %(step)s") % {"step": entry.text}
     return ""
-
-
-def _refused(response: HttpResponse, problem: Problem) -> HttpResponse:
-    for name, value in problem.headers.items():
-        response[name] = value
-    problem.answered(response)
-    return response
 
 
 def _address_of_end(session: Session) -> str:
