@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
+type IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 UNKNOWN = "unknown"
 ALIASES = {"googlemail.com": "gmail.com"}
 
@@ -22,7 +24,13 @@ def person_hash(email: str) -> str:
 
 
 def client_address(meta: Mapping[str, str]) -> str:
-    """The client's IPv4 address or IPv6 /64, from a request's META.
+    """What tries are counted by: the client's IPv4 address or IPv6 /64, from a request's META."""
+    address = client_ip(meta)
+    return UNKNOWN if address is None else _name(address)
+
+
+def client_ip(meta: Mapping[str, str]) -> IPAddress | None:
+    """The client's own address; None where the server does not say it.
 
     X-Forwarded-For counts only behind TRUSTED_PROXIES, and of it only the rightmost entry that
     is not itself a trusted proxy: what stands left of it is the client's own invention.
@@ -30,7 +38,7 @@ def client_address(meta: Mapping[str, str]) -> str:
     hops = [meta.get("REMOTE_ADDR", "")]
     if settings.TRUSTED_PROXIES:
         hops = [*meta.get("HTTP_X_FORWARDED_FOR", "").split(","), *hops]
-    found = UNKNOWN
+    found = None
     for hop in reversed(hops):
         try:
             address = ipaddress.ip_address(hop.strip())
@@ -38,13 +46,13 @@ def client_address(meta: Mapping[str, str]) -> str:
             break
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
-        found = _name(address)
+        found = address
         if not any(address in network for network in settings.TRUSTED_PROXIES):
             break
     return found
 
 
-def _name(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+def _name(address: IPAddress) -> str:
     # One customer holds a whole /64 and could change the address with every request.
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))

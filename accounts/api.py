@@ -1,20 +1,36 @@
 """The endpoints under /api/v1/auth."""
 
+import uuid
 from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
-from django.db import IntegrityError, transaction
+from django.core.exceptions import ValidationError as PasswordRefused
+from django.db import transaction
+from django.http import Http404
+from django.utils.translation import get_language_from_request
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts import access, clock, guards, jobs, links, passwords, tokens
+from accounts import (
+    access,
+    devices,
+    guards,
+    jobs,
+    links,
+    passwords,
+    registration,
+    second_factor,
+    tokens,
+    verification,
+)
 from accounts.addresses import client_address
-from accounts.authentication import TokenNotValid
+from accounts.authentication import BearerAuthentication, TokenNotValid
 from accounts.errors import CHALLENGE, Problem
 from accounts.models import User
 from accounts.serializers import (
@@ -62,23 +78,20 @@ class Register(PublicView):
     @extend_schema(request=RegisterSerializer, responses={201: SignedInSerializer})
     def post(self, request: Request) -> Response:
         """Register: the account, its personal workspace and the workspace's FREE subscription."""
-        guards.count(guards.REGISTRATION, client_address(request.META))
         body = body_of(RegisterSerializer, request)
-        check_password_rules(body["password"], User(email=body["email"], fullname=body["fullname"]), "password")
-        taken = serializers.ValidationError({"email": ["This e-mail address is already registered."]})
-        if User.objects.filter(email=body["email"]).exists():
-            raise taken
         try:
-            with transaction.atomic():
-                user = User.objects.create_user(
-                    body["email"], body["password"], fullname=body["fullname"], now=clock.now()
-                )
-                jobs.send_verification.defer(user_id=str(user.pk))
-                issued = tokens.sign_in(user)
-        except IntegrityError as error:
-            # Somebody registered the address between the look and the insert.
-            raise taken from error
-        return Response(signed_in(user, issued), status=status.HTTP_201_CREATED)
+            user = registration.register(
+                address=client_address(request.META),
+                email=body["email"],
+                password=body["password"],
+                fullname=body["fullname"],
+                language=get_language_from_request(request._request),
+            )
+        except PasswordRefused as error:
+            raise serializers.ValidationError({"password": list(error.messages)}) from error
+        if user is None:
+            raise serializers.ValidationError({"email": ["This e-mail address is already registered."]})
+        return Response(signed_in(request, user), status=status.HTTP_201_CREATED)
 
 
 class Login(PublicView):
@@ -86,16 +99,28 @@ class Login(PublicView):
 
     @extend_schema(request=LoginSerializer, responses=SignedInSerializer)
     def post(self, request: Request) -> Response:
+        """Sign in. An account with a second factor answers 401 `mfa_required` until `otp` is its code: six digits
+        from the authenticator app, or one of the recovery codes. Each passes once."""
         body = body_of(LoginSerializer, request)
-        email = User.objects.normalize_email(body["email"])
+        email, otp = User.objects.normalize_email(body["email"]), body.get("otp", "")
         with guards.guessing(address=client_address(request.META), account=email) as outcome:
             # Django hashes once also for an address that nobody has, so the time tells nothing.
             user = authenticate(request._request, username=email, password=body["password"])
-            outcome.append(user is not None)
+            lacks_code = isinstance(user, User) and second_factor.is_on(user) and not second_factor.use(user, otp)
+            # Who has not been asked for the code yet has guessed nothing.
+            outcome.append(user is not None and not (lacks_code and otp))
+        if lacks_code:
+            raise Problem(
+                "This code is wrong, or was used before."
+                if otp
+                else "This account has a second factor: send a code of it as `otp`.",
+                "mfa_required",
+                status=401,
+            )
         if isinstance(user, User):
             # What was ended while it was checked is refused in the same words.
             with suppress(TokenError):
-                return Response(signed_in(user, tokens.sign_in(user)))
+                return Response(signed_in(request, user))
         raise Problem("The e-mail address or the password is wrong.", "invalid_credentials", status=401)
 
 
@@ -138,20 +163,26 @@ class LogoutAll(APIView):
 class VerifyEmail(PublicView):
     @extend_schema(request=KeySerializer, responses=NO_CONTENT)
     def post(self, request: Request) -> Response:
+        """Prove the address with the mailed key. Every sign-in from before ends, for anybody can register an
+        address; with this account's token in `Authorization`, that sign-in's refresh token stays good."""
         user = links.user_to_verify(body_of(KeySerializer, request)["key"])
         if user is None:
             raise serializers.ValidationError({"key": ["This key is not valid, or has expired. Ask for a new one."]})
-        User.objects.filter(pk=user.pk).update(is_email_verified=True)
+        verification.confirm(user, keep=self._own_family(request, user))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _own_family(self, request: Request, user: User) -> uuid.UUID | None:
+        try:
+            found = BearerAuthentication().authenticate(request)
+        except (AuthenticationFailed, Http404):
+            return None
+        return found[1].family_id if found and found[0].pk == user.pk else None
 
 
 class ResendVerification(APIView):
     @extend_schema(request=None, responses=NO_CONTENT)
     def post(self, request: Request) -> Response:
-        user = access.of(request).user
-        if not user.is_email_verified:
-            guards.count(guards.VERIFICATION, str(user.pk))
-            jobs.send_verification.defer(user_id=str(user.pk))
+        registration.verify_again(access.of(request).user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -215,5 +246,7 @@ class ConfirmPasswordReset(PublicView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def signed_in(user: User, issued: tokens.Issued) -> dict[str, Any]:
+def signed_in(request: Request, user: User) -> dict[str, Any]:
+    """Raises TokenError, see `tokens.sign_in`."""
+    issued = tokens.sign_in(user, user_agent=devices.user_agent(request.META))
     return {"user": UserSerializer(user).data, **issued._asdict()}

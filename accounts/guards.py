@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Min
+from django.utils.translation import gettext as _
 
 from accounts.errors import Problem
 from accounts.models import Attempt
@@ -27,6 +28,8 @@ SIGN_IN_ACCOUNT = Limit("sign-in account", 5, timedelta(minutes=5))
 REGISTRATION = Limit("registration", 100, timedelta(hours=1))
 RESET = Limit("reset", 5, timedelta(hours=1))
 VERIFICATION = Limit("verification", 5, timedelta(hours=1))
+EMAIL_CHANGE = Limit("e-mail change", 5, timedelta(hours=1))
+ADDRESS_TAKEN = Limit("address taken", 3, timedelta(hours=1))
 INVITATION = Limit("invitation", 50, timedelta(hours=1))
 LONGEST_WINDOW = timedelta(hours=1)
 
@@ -34,8 +37,11 @@ LONGEST_WINDOW = timedelta(hours=1)
 class TooManyTries(Problem):
     def __init__(self, wait: timedelta) -> None:
         seconds = max(1, int(wait.total_seconds()) + 1)
+        minutes = -(-seconds // 60)
         super().__init__(
-            f"Too many tries. Wait {seconds} seconds and try again.",
+            _("Too many tries. Wait %(seconds)d seconds and try again.") % {"seconds": seconds}
+            if minutes < 3
+            else _("Too many tries. Wait %(minutes)d minutes and try again.") % {"minutes": minutes},
             "rate_limited",
             status=429,
             headers={"Retry-After": str(seconds)},

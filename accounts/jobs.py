@@ -6,6 +6,7 @@ Links are made by the worker, so that no secret lies in a job row.
 import re
 import uuid
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
@@ -15,12 +16,22 @@ from django.utils import translation
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 
-from accounts import guards, idempotency, invitations, links, teams
+from accounts import devices, guards, idempotency, invitations, links, teams
 from accounts.models import RefreshToken, User, UserManager
 
 MAIL_QUEUE = "mail"
 HOUSEKEEPING_QUEUE = "housekeeping"
 LINK_LIKE = re.compile(r"[/@:\\]|\.\w")
+
+
+class Notice(StrEnum):
+    """What an account's owner is told when it happened, in case it was not them."""
+
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  (the name of an event)
+    EMAIL_CHANGED = "email_changed"
+    TWO_FACTOR_ON = "two_factor_on"
+    TWO_FACTOR_OFF = "two_factor_off"
+    NEW_CODES = "new_codes"
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -36,6 +47,39 @@ def send_password_reset(*, email: str) -> None:
     user = User.objects.filter(email=UserManager.normalize_email(email), is_active=True).first()
     if user is not None:
         _send(user, "password_reset", link=links.reset_link(user))
+
+
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_address_taken(*, email: str) -> None:
+    """To the account of an address with which somebody wanted another one; not often, whoever goes on trying."""
+    user = User.objects.filter(email=UserManager.normalize_email(email), is_active=True).first()
+    if user is None:
+        return
+    try:
+        guards.count(guards.ADDRESS_TAKEN, user.email)
+    except guards.TooManyTries:
+        return
+    _send(user, "address_taken", site=settings.SITE_URL)
+
+
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_email_change(*, user_id: str) -> None:
+    """To the address that is asked for. Whether another account has it is found out here, unseen by who asked."""
+    user = User.objects.filter(pk=user_id, is_active=True).exclude(pending_email="").first()
+    if user is None:
+        return
+    if User.objects.filter(email=user.pending_email).exists():
+        send_address_taken(email=user.pending_email)
+    else:
+        _send(user, "change_email", link=links.email_change_link(user), to=user.pending_email)
+
+
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_notice(*, user_id: str, event: str, to: str = "") -> None:
+    """`to` is the account's former address where that is what changed."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is not None:
+        _send(user, "notice", event=event, site=settings.SITE_URL, to=to or user.email)
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -62,8 +106,10 @@ def forget_what_expired(timestamp: int) -> None:
     now = datetime.fromtimestamp(timestamp, UTC)
     guards.forget_old(now)
     idempotency.forget_old(now)
+    invitations.forget_old(now)
     RefreshToken.objects.filter(expires_at__lt=now).delete()
     SessionStore.clear_expired()
+    devices.forget_ended()
 
 
 @app.periodic(cron="37 3 * * *")
@@ -73,8 +119,14 @@ async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
     await context.app.job_manager.delete_old_jobs(nb_hours=30 * 24, include_failed=True)
 
 
-def _send(user: User, template: str, *, link: str) -> None:
-    _mail(render_to_string(f"emails/{template}.txt", {"user": user, "link": link}), to=user.email)
+def _send(user: User, template: str, *, to: str = "", **context: str) -> None:
+    """In the language that the person chose."""
+    name = user.get_short_name()
+    # Whoever signs up with another's address chooses the name: it is to be no message, and no link.
+    context["name"] = name if name.replace("-", "").isalpha() else ""
+    with translation.override(user.language or settings.LANGUAGE_CODE):
+        text = render_to_string(f"emails/{template}.txt", {"user": user, **context})
+    _mail(text, to=to or user.email)
 
 
 def _harmless(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The keys in the links that mails carry: verifying an address, resetting a password."""
+"""The keys in the links that mails carry: verifying an address, changing to another, resetting a password."""
 
 import uuid
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from django.core import signing
 from accounts.models import User
 
 VERIFY_SALT = "accounts.verify-email"
+CHANGE_SALT = "accounts.change-email"
 
 
 def verification_key(user: User) -> str:
@@ -27,6 +28,20 @@ def user_to_verify(key: str) -> User | None:
     except (signing.BadSignature, ValueError):
         return None
     return User.objects.filter(pk=user_id, email=email, is_active=True).first()
+
+
+def email_change_link(user: User) -> str:
+    key = signing.dumps([str(user.pk), user.pending_email], salt=CHANGE_SALT)
+    return f"{settings.SITE_URL}/accounts/email/confirm/{quote(key, safe='')}/"
+
+
+def email_to_change_to(user: User, key: str) -> str | None:
+    """The address that the key proves for this user; None when it is forged, too old, or not asked for any more."""
+    try:
+        user_id, email = signing.loads(key, salt=CHANGE_SALT, max_age=settings.EMAIL_VERIFICATION_TIMEOUT)
+    except (signing.BadSignature, ValueError):
+        return None
+    return str(email) if (user_id, email) == (str(user.pk), user.pending_email) else None
 
 
 def reset_link(user: User) -> str:

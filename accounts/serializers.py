@@ -94,7 +94,12 @@ class RegisterSerializer(serializers.Serializer[Any]):
 class LoginSerializer(serializers.Serializer[Any]):
     email = serializers.CharField(max_length=254)
     password = PasswordField()
-    otp = serializers.CharField(max_length=20, required=False, allow_blank=True)
+    otp = serializers.CharField(
+        max_length=20,
+        required=False,
+        allow_blank=True,
+        help_text="A code of the second factor, for an account that has one.",
+    )
 
 
 class RefreshSerializer(serializers.Serializer[Any]):

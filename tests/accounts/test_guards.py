@@ -39,10 +39,8 @@ def tried(limit: guards.Limit, subject: str, times: int) -> None:
 def is_limited(answer: Any, *, within: timedelta) -> bool:
     seconds = int(answer["Retry-After"]) if answer.status_code == 429 else 0
     if answer.status_code == 429:
-        assert answer.json() == {
-            "detail": f"Too many tries. Wait {seconds} seconds and try again.",
-            "code": "rate_limited",
-        }
+        wait = f"{seconds} seconds" if seconds <= 120 else f"{-(-seconds // 60)} minutes"
+        assert answer.json() == {"detail": f"Too many tries. Wait {wait} and try again.", "code": "rate_limited"}
         assert 1 <= seconds <= within.total_seconds() + 1
     return bool(answer.status_code == 429)
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session as BrowserSession
 from django.db.models import F
 
@@ -19,6 +20,7 @@ def test_what_expired_is_forgotten_and_what_lives_is_kept(bob: Person) -> None:
     for day, key in ((1, "kept"), (-1, "forgotten")):
         expire_date = datetime.now(UTC) + timedelta(days=day)
         BrowserSession.objects.create(session_key=key, session_data="", expire_date=expire_date)
+        UserSession.objects.create(session_key=key, user=bob.user, ip="127.0.0.1")
     RefreshToken.objects.filter(token_hash=tokens._hash(forgotten.refresh_token)).update(
         expires_at=F("expires_at") - timedelta(days=7)
     )
@@ -31,3 +33,4 @@ def test_what_expired_is_forgotten_and_what_lives_is_kept(bob: Person) -> None:
     assert Attempt.objects.count() == 1
     assert IdempotentRequest.objects.get().key == "k-2"
     assert BrowserSession.objects.get().session_key == "kept"
+    assert UserSession.objects.get().session_key == "kept"
