@@ -1,6 +1,7 @@
 """Every error of the API in one shape: a sentence, a machine word, and what the case needs."""
 
 import logging
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 CHALLENGE = 'Bearer realm="api"'
 NOT_FOUND = {"detail": "There is nothing at this address.", "code": "not_found"}
 BAD_REQUEST = {"detail": "The request could not be understood.", "code": "bad_request"}
+FORBIDDEN = {"detail": "You may not do this.", "code": "permission_denied"}
 SERVER_ERROR = {
     "detail": "Something failed on our side; nothing was changed. Try again, and name the X-Request-ID if it stays.",
     "code": "server_error",
@@ -78,7 +80,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
         case Http404() | exceptions.NotFound():
             body, code = NOT_FOUND, 404
         case PermissionDenied():
-            body, code = {"detail": "You may not do this.", "code": "permission_denied"}, 403
+            body, code = FORBIDDEN, 403
         case RequestDataTooBig():
             return answer(TooLarge(settings.MAX_BODY_BYTES), context)
         case TooManyFieldsSent() | UnreadablePostError():
@@ -148,14 +150,23 @@ def api_not_found(request: HttpRequest) -> JsonResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return as_json(BAD_REQUEST, 400)
-    return _page(request, 400, _("This could not be understood"), _("The address or the form was not complete."))
+    if isinstance(exception, RequestDataTooBig):
+        text = _("What was sent is larger than we take. Send less, and try again.")
+        return _page(request, 413, _("That was too large"), text)
+    text = _("The address or the form was not complete. Go back, load the page again and retry.")
+    return _page(request, 400, _("This could not be understood"), text)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _page(request, 403, _("You may not do this"), _("Your account does not have this right."))
+    if request.path.startswith("/api/"):
+        return as_json(FORBIDDEN, 403)
+    text = _("Your account does not have this right. If it should, ask whoever invited you, or write to support.")
+    return _page(request, 403, _("You may not do this"), text)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return as_json(FORBIDDEN, 403)
     text = _("This form was open for too long, or cookies are switched off. Go back, load the page again and retry.")
     return _page(request, 403, _("The form was not sent"), text)
 
@@ -168,12 +179,20 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Whatever nobody expected; with the database away, the wish to try again soon."""
+    is_away = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
+    status = 503 if is_away else 500
+    response: HttpResponse
     if request.path.startswith("/api/"):
-        return as_json(SERVER_ERROR, 500)
-    # Plain and by itself: what failed may be what every other page needs.
-    page = get_template("500.html").render({"request_id": getattr(request, "request_id", "")})
-    return HttpResponse(page, status=500)
+        response = as_json(DATABASE_AWAY if is_away else SERVER_ERROR, status)
+    else:
+        # Plain and by itself: what failed may be what every other page needs.
+        page = get_template(f"{status}.html").render({"request_id": getattr(request, "request_id", "")})
+        response = HttpResponse(page, status=status)
+    if is_away:
+        response["Retry-After"] = "1"
+    return response
 
 
 def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    return render(request, "error.html", {"title": title, "text": text}, status=status)
+    return render(request, "error.html", {"title": title, "text": text, "status": status}, status=status)
