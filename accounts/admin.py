@@ -2,43 +2,32 @@
 
 from typing import Any, ClassVar
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm
-from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 
-from accounts import guards, tokens
-from accounts.addresses import UNKNOWN, client_address
+from accounts import jobs, second_factor, tokens
 from accounts.models import Membership, User, Workspace
 
-admin.site.site_header = admin.site.site_title = "AI-Manus staff"
-admin.site.index_title = "Accounts, billing and sessions"
+# Nobody keeps them: which address is proven stands in the User.
+admin.site.unregister(EmailAddress)
+# Keys that open a browser's session.
+admin.site.unregister(UserSession)
+admin.site.unregister(Authenticator)
 
 
-class StaffSignIn(AdminAuthenticationForm):
-    """Guesses at the admin's door count as those at the API's do."""
+class StaffPasswordForm(AdminPasswordChangeForm):
+    """Whoever gets a new password from staff is signed out everywhere."""
 
-    def clean(self) -> dict[str, Any]:
-        account = User.objects.normalize_email(self.cleaned_data.get("username"))
-        address = client_address(self.request.META) if self.request else UNKNOWN
-        refused: ValidationError | None = None
-        try:
-            with guards.guessing(address=address, account=account) as outcome:
-                try:
-                    super().clean()
-                except ValidationError as error:
-                    refused = error
-                outcome.append(refused is None)
-        except guards.TooManyTries as error:
-            raise ValidationError(str(error.detail), code=error.code) from error
-        if refused is not None:
-            raise refused
-        return self.cleaned_data
-
-
-admin.site.login_form = StaffSignIn
+    def save(self, commit: bool = True) -> Any:
+        user = super().save(commit)
+        tokens.revoke_families(user)
+        return user
 
 
 class ReadOnly:
@@ -80,7 +69,7 @@ class UserAdmin(DjangoUserAdmin):
         ("State", {"fields": ("is_active", "is_email_verified", "created_at", "last_login")}),
         ("Staff", {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
     )
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = StaffPasswordForm
     inlines = (MembershipsOfUser,)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -92,8 +81,36 @@ class UserAdmin(DjangoUserAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         # Whoever is switched off stays signed out also when switched on again.
-        if not obj.is_active or "password" in form.changed_data:
+        if not obj.is_active:
             tokens.revoke_families(obj)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(ReadOnly, admin.ModelAdmin):
+    """Who has a second factor, without its secret. It is taken from people who lost it, and proved who they are."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    fields = readonly_fields = ("user", "type", "created_at", "last_used_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.is_superuser
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        take_second_factor(obj.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for user in User.objects.filter(authenticator__in=queryset).distinct():
+            take_second_factor(user)
+
+
+@transaction.atomic
+def take_second_factor(user: User) -> None:
+    # The codes that stand in for the app with the app.
+    second_factor.remove(user)
+    jobs.send_notice.defer(user_id=str(user.pk), event=jobs.Notice.TWO_FACTOR_OFF)
 
 
 @admin.register(Workspace)

@@ -59,7 +59,7 @@ SITE_URL = SITE_URL.rstrip("/")
 # Applications and middleware
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "accounts.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -168,17 +168,32 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_RESET_TIMEOUT = timedelta(hours=24).total_seconds()
 EMAIL_VERIFICATION_TIMEOUT = timedelta(days=3)
 TRIAL_REQUIRES_VERIFIED_EMAIL = either("TRIAL_REQUIRES_VERIFIED_EMAIL", not DEBUG)
+BUYING_REQUIRES_VERIFIED_EMAIL = either("BUYING_REQUIRES_VERIFIED_EMAIL", not DEBUG)
+STAFF_REQUIRES_MFA = either("STAFF_REQUIRES_MFA", not DEBUG)
+if not STAFF_REQUIRES_MFA and not DEBUG:
+    raise ImproperlyConfigured("STAFF_REQUIRES_MFA=off is refused in production.")
 # Invariant 11: so many team workspaces that pay nothing somebody may own at once.
 UNPAID_TEAMS_PER_OWNER = env.int("UNPAID_TEAMS_PER_OWNER", default=1)
 if UNPAID_TEAMS_PER_OWNER < 1:
     raise ImproperlyConfigured("UNPAID_TEAMS_PER_OWNER must be 1 or more.")
 
-# Signing in on pages: by e-mail address and password, with a second factor where one is set.
+# Signing in on pages: allauth's steps, by e-mail address and password, with a second factor where one is set.
+# What it has beside them is off: addresses, mails and limits on guessing are ours, for pages and API alike.
 
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False
+MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "AI-Manus"
+# In steps of half a minute: whoever types the code as it changes, or has a clock that is a little off, comes in.
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# Asked of the User by `two_factor_pages`, and not of allauth's table of addresses.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 
 # The key of hashes that must outlive an account. Set it apart before SECRET_KEY is ever changed.
 ADDRESS_HASH_KEY = env.str("ADDRESS_HASH_KEY", default="") or SECRET_KEY
@@ -389,6 +404,8 @@ def mailer(url: str) -> dict[str, Any]:
 
 MAILERS = {"default": mailer(EMAIL_URL)}
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="AI-Manus <no-reply@example.com>")
+# Whom customers write to, about plans by agreement too; without it no page offers that.
+SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@example.com" if DEBUG else "")
 
 # Time: in UTC throughout. The offset file moves the domain's clock in the demo and in tests.
 
@@ -399,13 +416,13 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_THOUSAND_SEPARATOR = True
 FORMAT_MODULE_PATH = ["config.formats"]
+LANGUAGE_COOKIE_AGE = int(timedelta(days=365).total_seconds())
+LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = not DEBUG
 CLOCK_OFFSET_FILE = env.str("CLOCK_OFFSET_FILE", default="")
 if CLOCK_OFFSET_FILE and not DEBUG:
     raise ImproperlyConfigured("CLOCK_OFFSET_FILE moves the clock and is refused in production.")
-# Whom customers write to, about plans by agreement too; without it no page offers that.
-SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@example.com" if DEBUG else "")
 
 # Static files
 

@@ -7,7 +7,7 @@ from django.views.decorators.csp import csp_override
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from accounts import errors, health
+from accounts import account_pages, errors, health
 from billing.pages import pricing
 from billing.workspace_pages import close_workspace
 from sessions_app.pages import root
@@ -22,9 +22,8 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
-    path("accounts/", include("accounts.link_urls")),
-    path("accounts/", include("allauth.urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("accounts/", include("accounts.sign_in_urls")),
+    path("i18n/setlang/", account_pages.language, name="set_language"),
     path("", include("accounts.page_urls")),
     path("workspace/close", close_workspace, name="close_workspace"),
     path("pricing", pricing, name="pricing"),

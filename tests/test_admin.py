@@ -9,10 +9,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import Attempt
 from billing import catalogue
 from billing.models import AuditEntry, LedgerEntry, Plan, Subscription
-from tests.people import PASSWORD, Person, person
+from tests.people import Person, person
 
 type Statements = Callable[[], CaptureQueriesContext]
 
@@ -113,16 +112,3 @@ def test_customers_do_not_come_in(bob: Person, model: type[models.Model]) -> Non
     client.force_login(bob.user)
     answer = client.get(listed(model))
     assert (answer.status_code, answer.headers["Location"].startswith("/admin/login/")) == (302, True)
-
-
-def test_guesses_at_the_door_are_counted_and_then_refused(staff: Person) -> None:
-    def sign_in(password: str) -> str:
-        page = Client().post("/admin/login/", {"username": "staff@example.com", "password": password})
-        return "in" if page.status_code == 302 else page.content.decode()
-
-    assert sign_in(PASSWORD) == "in"
-    for _ in range(5):
-        assert "Please enter the correct" in sign_in("wrong")
-    assert "Too many tries" in sign_in("wrong")
-    assert "Too many tries" in sign_in(PASSWORD)
-    assert Attempt.objects.filter(scope="sign-in account").count() == 5

@@ -1,0 +1,55 @@
+"""The admin's door: staff come in by the same page as everybody, and in production with a second factor."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.admin import AdminSite
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from accounts import devices, second_factor
+from accounts.sign_up_pages import next_of
+
+
+class StaffSite(AdminSite):
+    site_header = site_title = "AI-Manus staff"
+    index_title = "Accounts, billing and sessions"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return super().has_permission(request) and self._has_factor(request)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        index = reverse("admin:index")
+        if not request.user.is_authenticated:
+            return redirect_to_login(next_of(request) or index)
+        if self.has_permission(request):
+            return redirect(next_of(request) or index)
+        if not request.user.is_staff:
+            raise PermissionDenied
+        return render(request, "accounts/staff_second_factor.html", status=403)
+
+    def logout(  # type: ignore[override]  # the stubs know one kind of answer
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return redirect("account_logout")
+        devices.forget(request)
+        auth.logout(request)
+        return redirect("root")
+
+    def password_change(  # type: ignore[override]  # the stubs know one kind of answer
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return redirect("account_change_password")
+
+    def _has_factor(self, request: HttpRequest) -> bool:
+        if not settings.STAFF_REQUIRES_MFA:
+            return True
+        # Asked several times a page.
+        if not hasattr(request, "_has_factor"):
+            request._has_factor = second_factor.is_on(request.user)  # type: ignore[attr-defined,arg-type]
+        return bool(request._has_factor)  # type: ignore[attr-defined]
