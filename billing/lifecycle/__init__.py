@@ -1,5 +1,6 @@
 """Acts on a subscription: each takes `now`, leaves a line of history, and refills nothing."""
 
+from accounts.verification import EmailNotVerified
 from billing.lifecycle.changes import Preview, cancel, change_plan, preview_change, resume
 from billing.lifecycle.checkout import Checkout, start_checkout
 from billing.lifecycle.closing import close
@@ -20,7 +21,6 @@ from billing.lifecycle.standing import Busy, NotShownYet, look
 from billing.lifecycle.trials import (
     TRIAL_LENGTH,
     AlreadySubscribed,
-    EmailNotVerified,
     Standing,
     TrialAlreadyUsed,
     activate_trial,

@@ -6,9 +6,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from accounts.errors import Problem
 from accounts.models import Workspace
+from accounts.verification import EmailNotVerified
 from billing import gateway, sync
 from billing.lifecycle import operations, standing
 from billing.lifecycle.customers import ensure_customer
@@ -57,11 +59,14 @@ def start_checkout(
 ) -> Checkout:
     """A page at which this workspace can pay; the open one for the same price, where there is one.
 
-    Raises AlreadySubscribed, PaymentRequired, CurrencyFixed, a Problem for a plan that is not
-    sold, and what `gateway` raises; then no session was made.
+    Raises AlreadySubscribed, PaymentRequired, CurrencyFixed, EmailNotVerified, a Problem for a plan
+    that is not sold, and what `gateway` raises; then no session was made.
     """
     gateway.client()
     sellable(plan, interval, currency)
+    if settings.BUYING_REQUIRES_VERIFIED_EMAIL and not subscription.workspace.owner.is_email_verified:
+        # Invoices go there.
+        raise EmailNotVerified(_("Confirm your e-mail address first: the invoices go to it."))
     with standing.turn_of(subscription):
         if not Workspace.objects.filter(pk=subscription.workspace_id, closed_at=None).exists():
             # Since this request began; whoever asks next finds nothing there.

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.utils.translation import gettext as _
 
 from accounts.errors import Problem
 from accounts.models import Ownership, User
+from accounts.verification import EmailNotVerified
 from billing.entitlements import entitlement
 from billing.models import Plan, Source, Subscription, SubscriptionChange, TrialUse
 
@@ -27,13 +29,6 @@ class TrialAlreadyUsed(Problem):
         )
 
 
-class EmailNotVerified(Problem):
-    def __init__(self) -> None:
-        super().__init__(
-            "Confirm your e-mail address first: the trial begins with a verified one.", "email_not_verified", status=403
-        )
-
-
 def activate_trial(subscription: Subscription, *, actor: User, now: datetime) -> None:
     """Start the one trial of the workspace's owner.
 
@@ -45,7 +40,7 @@ def activate_trial(subscription: Subscription, *, actor: User, now: datetime) ->
         raise TrialAlreadyUsed
     owner = subscription.workspace.owner
     if settings.TRIAL_REQUIRES_VERIFIED_EMAIL and not owner.is_email_verified:
-        raise EmailNotVerified
+        raise EmailNotVerified(_("Confirm your e-mail address first: the trial begins with a verified one."))
     workspaces = Ownership.objects.filter(user=owner).values_list("workspace_id", flat=True)
     try:
         with transaction.atomic():

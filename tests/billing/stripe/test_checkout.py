@@ -320,3 +320,12 @@ def test_without_a_key_billing_says_so_and_all_else_works(bob: Person, settings:
     assert bob.post("/sessions", {}).status_code == 201
     assert bob.post("/billing/activate-trial").status_code == 200
     assert not StripeOperation.objects.exists()
+
+
+def test_an_unverified_address_buys_nothing_where_that_is_required(payer: Payer, settings: SettingsWrapper) -> None:
+    settings.BUYING_REQUIRES_VERIFIED_EMAIL = True
+    assert code_of(payer.post("create-checkout-session", {"plan": "pro"})) == (403, "email_not_verified")
+    assert not StripeOperation.objects.filter(kind="checkout").exists()
+    payer.person.user.is_email_verified = True
+    payer.person.user.save(update_fields=["is_email_verified"])
+    assert payer.post("create-checkout-session", {"plan": "pro"}).status_code == 200
