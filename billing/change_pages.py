@@ -9,7 +9,6 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -18,12 +17,13 @@ from accounts.errors import Problem
 from accounts.idempotency import once, once_beyond
 from accounts.pages import page
 from accounts.roles import Act
-from billing import gateway, lifecycle, words
+from billing import lifecycle, words
 from billing.forms import CancelForm, ChoiceForm
 from billing.lifecycle.changes import STUCK
 from billing.models import Feature, Interval, Plan, Price, Source, Subscription
 from billing.offers import change_url, is_live
-from billing.quotas import Quota, quota_for, short_name
+from billing.outcomes import say_cancelled, say_present, told
+from billing.quotas import Quota, quota_for
 from billing.snapshots import ENDED
 
 POST = ("POST",)
@@ -63,7 +63,7 @@ def cancel(request: HttpRequest, held: Access) -> HttpResponse:
         def work() -> None:
             lifecycle.cancel(subscription, reason=form.words, actor=held.user, now=held.now)
 
-        return _act(request, held, work, say=_say_cancelled)
+        return _act(request, held, work, say=say_cancelled)
     if subscription.stripe_status in ("", *ENDED) or subscription.cancel_at is not None:
         messages.info(request, _("There is nothing to cancel: no plan goes on being paid for."))
         return _lead(request, reverse("billing:subscription"))
@@ -86,7 +86,7 @@ def resume(request: HttpRequest, held: Access) -> HttpResponse:
     def work() -> None:
         lifecycle.resume(held.workspace.subscription, actor=held.user, now=held.now)
 
-    return _act(request, held, work, say=_say_present)
+    return _act(request, held, work, say=say_present)
 
 
 @page(act=Act.BILL, methods=POST)
@@ -103,7 +103,7 @@ def trial(request: HttpRequest, held: Access) -> HttpResponse:
         messages.error(request, str(problem.detail))
         return redirect("billing:subscription")
     except Problem as problem:
-        return _told(request, problem, reverse("billing:subscription"))
+        return told(request, problem, reverse("billing:subscription"))
     quota = _fresh(held)
     text = _("Your trial has begun: %(runs)s until %(day)s.")
     messages.success(request, text % {"runs": words.runs(quota.limit), "day": words.day(quota.entitlement.period.end)})
@@ -117,7 +117,7 @@ def portal(request: HttpRequest, held: Access) -> HttpResponse:
     try:
         opened = lifecycle.open_portal(held.workspace.subscription, return_url=back, now=held.now)
     except Problem as problem:
-        return _told(request, problem, reverse("billing:subscription"))
+        return told(request, problem, reverse("billing:subscription"))
     return redirect(opened.url)
 
 
@@ -143,13 +143,13 @@ def _choose(request: HttpRequest, held: Access) -> HttpResponse:
                 now=held.now,
             )
         except Problem as problem:
-            return _told(request, problem, again)
+            return told(request, problem, again)
         return redirect(checkout.url)
 
     def work() -> None:
         lifecycle.change_plan(held.workspace.subscription, plan=plan, interval=interval, actor=held.user, now=held.now)
 
-    return _act(request, held, work, say=_say_present, again=again)
+    return _act(request, held, work, say=say_present, again=again)
 
 
 def _act(
@@ -170,69 +170,9 @@ def _act(
     try:
         once_beyond(request, held, reach)
     except Problem as problem:
-        return _told(request, problem, again or target)
+        return told(request, problem, again or target)
     say(request, _fresh(held))
     return redirect(target)
-
-
-def _told(request: HttpRequest, problem: Problem, again: str) -> HttpResponse:
-    """An act that did not come off, or not wholly, said where the person goes on."""
-    target = reverse("billing:subscription")
-    if isinstance(problem, gateway.PaymentFailed):
-        text = problem.reason or _(
-            "The payment did not go through: the card was declined or asks for your confirmation."
-        )
-        text = _("%(reason)s Your plan stays as it is.") % {"reason": text}
-        _link(request, text, _("Complete the payment"), problem.payment_url)
-    elif problem.code == "payment_required":
-        text = _("A payment of this workspace is open. Complete it first.")
-        _link(request, text, _("Complete the payment"), problem.members["payment_url"])
-    elif isinstance(problem, lifecycle.EmailNotVerified):
-        _link(request, str(problem.detail), _("Verify your address"), reverse("accounts:account"))
-    elif problem.code in ("already_subscribed", "not_subscribed"):
-        messages.warning(request, _("Your plan has changed since this was shown. Look at it again, and then decide."))
-        target = again
-    elif isinstance(problem, lifecycle.NotShownYet):
-        messages.info(request, str(problem.detail))
-    elif problem.status_code == 400 and "errors" in problem.members:
-        messages.error(request, str(next(iter(problem.members["errors"].values()))[0]))
-    else:
-        messages.error(request, str(problem.detail))
-        target = again
-    return redirect(target)
-
-
-def _say_present(request: HttpRequest, quota: Quota) -> None:
-    subscription, held = quota.subscription, quota.entitlement
-    plan = short_name(held.plan)
-    if subscription.pending_plan is not None and subscription.pending_at is not None:
-        text = _("Your plan changes to %(pending)s on %(day)s. Until then you keep the %(plan)s plan.") % {
-            "pending": short_name(subscription.pending_plan),
-            "day": words.day(subscription.pending_at),
-            "plan": plan,
-        }
-    elif quota.remaining is None:
-        text = _("You are on the %(plan)s plan, with unlimited runs.") % {"plan": plan}
-    else:
-        text = _("You are on the %(plan)s plan, with %(runs)s left until %(day)s.") % {
-            "plan": plan,
-            "runs": words.runs(quota.remaining),
-            "day": words.day(held.period.end),
-        }
-    messages.success(request, text)
-
-
-def _say_cancelled(request: HttpRequest, quota: Quota) -> None:
-    subscription = quota.subscription
-    if subscription.cancel_at is None:
-        messages.success(request, _("Your plan has ended, and nothing more is charged."))
-    else:
-        text = _("Your plan is cancelled. You keep it until %(day)s, and nothing more is charged.")
-        messages.success(request, text % {"day": words.day(subscription.cancel_at)})
-
-
-def _link(request: HttpRequest, text: str, label: str, url: str) -> None:
-    messages.error(request, format_html('{} <a href="{}">{}</a>', text, url, label))
 
 
 def _fresh(held: Access) -> Quota:

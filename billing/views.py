@@ -75,11 +75,11 @@ def come_back(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponse:
 def _of_checkout(status: str | None, quota: Quota) -> Outcome:
     present = _present(quota)
     match status:
-        case "complete" if quota.entitlement.source in (Source.PAID, Source.COMP):
+        case "complete" if quota.subscription.is_period_paid:
             return Outcome(messages.SUCCESS, _("Thank you"), f"{_('Your payment is complete.')} {present}")
         case "complete":
             # By bank debit, for one: ordered today and paid in days.
-            text = _("Your order is complete, and its payment is under way. The plan begins when it has arrived.")
+            text = _("Your order is complete, and its payment is under way. All runs are yours when it has arrived.")
             return Outcome(messages.INFO, _("Thank you"), f"{text} {present}")
         case "open":
             text = _("The payment was not completed, and nothing was charged.")
