@@ -20,6 +20,8 @@ from accounts.models import Invitation, Membership, Role, User, UserManager, Wor
 from accounts.roles import Act, RoleRequired, Suspended
 
 VALID_FOR = timedelta(days=7)
+# After its end; who joined is in the history of members.
+KEPT = timedelta(days=90)
 
 
 class InvitationEnded(Problem):
@@ -157,6 +159,11 @@ def new_link(invitation: uuid.UUID) -> tuple[Invitation, str] | None:
     return found, f"{settings.SITE_URL}/workspace/join/{token}/"
 
 
+def forget_old(now: datetime) -> int:
+    """Delete those that ended long ago, and with them addresses of people who never came; `now` is the wall clock's."""
+    return Invitation.objects.filter(expires_at__lt=now - KEPT).delete()[0]
+
+
 def _join(found: Invitation, proof: Q, user: User, now: datetime, *, is_address_proof: bool = False) -> Membership:
     with transaction.atomic():
         workspace = teams.hold_row(found.workspace_id)
@@ -194,9 +201,8 @@ def _refuse_unless_given_by(own: Membership, role: Role) -> None:
 
 
 def _count(workspace: Workspace, actor: User) -> None:
-    """Before the transaction, so that a try counts whatever becomes of it."""
+    """Before any row is held: of one workspace's tries one counts at a time."""
     if not actor.is_email_verified:
-        # Mails go out in this person's name.
         raise EmailNotVerified(_("Confirm your own e-mail address first: invitations are sent in your name."))
     guards.count(guards.INVITATION, str(workspace.pk))
 

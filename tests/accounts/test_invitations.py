@@ -17,7 +17,7 @@ from accounts.errors import Problem
 from accounts.models import Attempt, Invitation, Membership, Role, User, Workspace
 from accounts.roles import RoleRequired, Suspended
 from tests.accounts.test_teams import history, invite, roles
-from tests.people import Person, person
+from tests.people import Person, join, person
 
 LINK = re.compile(r"http://127\.0\.0\.1:8000/workspace/join/([\w-]{43})/")
 
@@ -270,6 +270,25 @@ def test_who_is_in_it_already_stays_what_they_are_and_leaves_the_invitation_to_o
         accept(token, mike)
     assert (refused.value.code, roles(tara.workspace)["mike"]) == ("already_member", "member")
     assert invitations.find(token) is not None
+
+
+def test_who_came_in_another_way_is_not_invited_any_more(tara: Person) -> None:
+    invite(tara, "kim@example.com")
+    kim = verified("kim@example.com")
+    assert invitations.for_user(kim.user).count() == 1
+    join(tara.workspace, kim.user, Role.MEMBER)
+    assert invitations.for_user(kim.user).count() == 0
+
+
+def test_what_ended_long_ago_is_forgotten_and_who_joined_by_it_stays(tara: Person) -> None:
+    used, recent = invite(tara, "kim@example.com"), invite(tara, "lee@example.com")
+    accept(token_of(used), verified("kim@example.com"))
+    age(used, timedelta(days=98))
+    age(recent, timedelta(days=96))
+    jobs.forget_what_expired(timestamp=int(datetime.now(UTC).timestamp()))
+    assert list(Invitation.objects.all()) == [recent]
+    assert roles(tara.workspace)["kim"] == "member"
+    assert history(tara.workspace) == [("Kim", "Kim", "", "member")]
 
 
 def test_nobody_joins_a_suspended_or_closed_workspace(tara: Person) -> None:
