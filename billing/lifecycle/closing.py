@@ -27,6 +27,8 @@ def close(subscription: Subscription, *, actor: User, now: datetime) -> None:
     with standing.turn_of(subscription):
         _end_at_stripe(subscription, actor=actor, now=now)
         with transaction.atomic():
+            # In the order in which a sync holds rows: the subscription's before those of its buckets.
+            subscription.lock()
             teams.close(workspace=workspace, actor=actor, now=now)
             subscription.change(cause=SubscriptionChange.CLOSE, now=now, actor=actor)
 
