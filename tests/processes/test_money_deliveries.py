@@ -1,11 +1,14 @@
 """Stripe's deliveries, end to end: nobody comes back and nobody sweeps, and what happened there shows here."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from billing.jobs import BILLING_QUEUE, look_at_customer
 from billing.models import StripeEvent
 from billing.webhooks import EFFECTS
 from tests.processes.money import FAILS_LATER, Customer, Shop, Watch, swept
@@ -78,6 +81,41 @@ def test_deliveries_in_any_order_and_twice_end_in_what_stripe_holds(rung_shop: S
     assert set(stored) == {id for id, type in sent.items() if type in EFFECTS}
 
 
+def test_a_first_purchase_overtakes_ten_thousand_events(rung_shop: Shop) -> None:
+    ann = Customer(rung_shop)
+    session = ann.checkout("pro")
+    with backlog(10_000) as waiting:
+        until(lambda: waiting() < 10_000, "the workers work on it")
+        watch = Watch()
+        rung_shop.stand_in.pay(session)
+        until(lambda: ann.sees()["plan"] == "pro", "the payment shows", seconds=MOST_SECONDS - watch.seconds)
+        print(f"PRO {watch.seconds:.2f} s after the payment began, with {waiting():,} events before it")
+        assert waiting() > 5_000
+    all_is_done([ann])
+
+
+def test_when_stripe_is_back_a_new_event_waits_for_no_pause(rung_shop: Shop) -> None:
+    ann = Customer(rung_shop)
+    session = ann.checkout("pro")
+    rung_shop.stand_in.control("POST", "faults", path=f"^GET /v1/customers/{ann.customer}$", status=500, times=1000)
+    rung_shop.stand_in.pay(session)
+    assert rung_shop.stand_in.control("POST", "webhooks/settle")["settled"]
+    hers = StripeEvent.objects.filter(customer=ann.customer)
+    until(lambda: not ProcrastinateJob.objects.filter(lock=ann.customer).exists(), "each was tried")
+    assert set(hers.values_list("state", flat=True)) == {"waiting"}
+    # As after many hours of it.
+    hers.update(next_attempt_at=datetime.now(UTC) + timedelta(hours=1))
+    rung_shop.stand_in.control("DELETE", "faults")
+    assert ann.sees()["plan"] == "free"
+
+    watch = Watch()
+    rung_shop.client.v1.customers.update(ann.customer, {"name": "Ann B."})
+    until(lambda: ann.sees()["plan"] == "pro", "the new event takes the others along", seconds=MOST_SECONDS)
+    print(f"PRO {watch.seconds:.2f} s after a new event")
+    all_is_done([ann])
+    assert facts_here(ann) == facts_at_stripe(ann)
+
+
 def test_a_worker_that_is_killed_within_a_look_loses_no_event(rung_shop: Shop) -> None:
     ann, other = Customer(rung_shop), Customer(rung_shop)
     first, second = ann.checkout("pro"), other.checkout("basic")
@@ -105,6 +143,42 @@ def test_a_worker_that_is_killed_within_a_look_loses_no_event(rung_shop: Shop) -
     assert looks(rung_shop, ann) == 2
     assert facts_here(ann) == facts_at_stripe(ann)
     assert ann.charges == [4900]
+
+
+@contextmanager
+def backlog(count: int) -> Iterator[Callable[[], int]]:
+    """So many events of as many strangers, with the jobs that look at them; tells how many nobody has tried yet."""
+    events = StripeEvent.objects.filter(customer__startswith="cus_backlog_")
+    jobs = ProcrastinateJob.objects.filter(lock__startswith="cus_backlog_")
+    wall = datetime.now(UTC)
+    StripeEvent.objects.bulk_create(
+        StripeEvent(
+            stripe_id=f"evt_backlog_{number}",
+            type="customer.updated",
+            customer=f"cus_backlog_{number}",
+            payload={},
+            created_at=wall,
+            received_at=wall,
+            next_attempt_at=wall + timedelta(hours=1),
+        )
+        for number in range(count)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT procrastinate_defer_jobs_v1(array_agg(ROW(
+                %s, %s, 0, customer, NULL, jsonb_build_object('customer', customer, 'event', stripe_id), NULL
+            )::procrastinate_job_to_defer_v1 ORDER BY id))
+            FROM billing_stripeevent WHERE customer LIKE 'cus_backlog_%%'
+            """,
+            [BILLING_QUEUE, look_at_customer.name],
+        )
+    try:
+        yield lambda: events.filter(attempts=0).count()
+    finally:
+        jobs.filter(status="todo")._raw_delete(jobs.db)
+        until(lambda: not jobs.exists(), "the last of them is done")
+        events.delete()
 
 
 def bought(shop: Shop, plan: str) -> Customer:
