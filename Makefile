@@ -32,7 +32,7 @@ check: ## Lint, types, import rules, migrations, translations, production settin
 screenshots: ## Write pictures of every page to .data/screenshots: narrow and wide, light and dark
 	@$(PYTHON) deploy/install.py --dev
 	@$(IN_VENV) -m deploy.packages
-	@$(IN_VENV) -m tests.browser.screenshots $(ARGS)
+	@$(IN_VENV) -m pytest -q -s tests/browser/pictures.py $(ARGS)
 
 messages: ## Bring the catalogues of translations up to date with the sources, and compile them
 	@$(PYTHON) deploy/install.py --dev

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.browsing import Site, Visitor, chromium, mail_folder
+from tests.browser.gallery import Gallery, furnish
 from tests.embedded import RunningCluster, clone_database
 from tests.processes.conftest import serving
 from tests.processes.money import Shop, open_shop
@@ -33,6 +34,13 @@ def browser() -> Generator[Browser, None, None]:
     """Ended with the module: while Playwright runs, the ORM of this thread does not."""
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def gallery(shared_site: Shop, browser: Browser) -> Generator[Gallery, None, None]:
+    site = Site(shared_site, browser)
+    yield furnish(site)
+    site.leave()
 
 
 @pytest.fixture
