@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
-from accounts import invitations, teams
+from accounts import devices, invitations, teams
 from accounts.access import Access
 from accounts.errors import Problem
 from accounts.idempotency import once
@@ -69,7 +69,10 @@ def join(request: HttpRequest, held: Access | None, token: str) -> HttpResponse:
     problem: Problem | None = None
     if request.method == "POST" and held is not None:
         try:
-            return _joined(request, invitations.accept(token=token, user=held.user, now=held.now))
+            made = invitations.accept(token=token, user=held.user, now=held.now)
+            if made.user.is_email_verified and not held.user.is_email_verified:
+                devices.keep(request, made.user)
+            return _joined(request, made)
         except invitations.InvitationEnded:
             return _invitation_ended(request)
         except Problem as refused:

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from accounts import guards, signals, teams
+from accounts import guards, signals, teams, verification
 from accounts.errors import Problem
 from accounts.models import Invitation, Membership, Role, User, UserManager, Workspace
 from accounts.roles import Act, RoleRequired, Suspended
@@ -104,7 +104,8 @@ def accept(*, token: str, user: User, now: datetime) -> Membership:
     """The token is the proof, whichever address the account has. Raises InvitationEnded, EmailNotVerified, a
     Problem for who is in the workspace already, Suspended, and what a listener of `member_joining` raises.
 
-    Where the account's own address is the invited one, the token proves it too.
+    Where the account's own address is the invited one, the token proves it too, which ends every sign-in from
+    before: a view keeps its own browser by `devices.keep`.
     """
     found = find(token)
     if found is None:
@@ -179,8 +180,7 @@ def _join(found: Invitation, proof: Q, user: User, now: datetime, *, is_address_
         if not user.is_email_verified:
             if is_address_proof or user.email != invitation.email:
                 raise EmailNotVerified(_("Confirm the e-mail address of your account first, and then join."))
-            user.is_email_verified = True
-            user.save(update_fields=["is_email_verified"])
+            verification.confirm(user)
         made = teams.admit(workspace, user, Role(invitation.role), now=now)
         invitation.accepted_at, invitation.accepted_by = _wall_clock(), user
         invitation.save(update_fields=["accepted_at", "accepted_by"])

@@ -72,11 +72,21 @@ def test_the_mailed_link_proves_the_address_and_the_browser_stays_signed_in(path
     assert User.objects.get(pk=kim.user.pk).is_email_verified
 
 
+def test_who_made_the_account_before_its_address_was_proven_is_signed_out(path: str, tara: Person) -> None:
+    kim = person("kim@example.com")
+    before = Browser(kim)
+    assert before.text(HOME)
+    assert kim.get("/auth/me").status_code == 200
+    assert Browser(kim).send(path).status_code == 302
+    assert before.get(HOME).status_code == 302
+    assert kim.get("/auth/me").status_code == 401
+
+
 def test_an_unproven_account_with_another_address_is_led_to_confirm_it(path: str, tara: Person) -> None:
     lee = person("lee@example.com")
     answer = Browser(lee).send(path)
     assert (answer.status_code, "Confirm the e-mail address of your account" in answer.content.decode()) == (403, True)
-    assert 'href="/account/"' in answer.content.decode()
+    assert 'href="/accounts/email/"' in answer.content.decode()
     assert not User.objects.get(pk=lee.user.pk).is_email_verified
     assert roles(tara.workspace) == {"tara": "owner"}
 

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.http import Http404
 from pytest_django import Settings as SettingsWrapper
 
@@ -86,6 +87,32 @@ def test_of_eight_who_join_at_once_as_many_come_in_as_the_plan_has_room_for(owne
     assert came == {"done": 4, "seats_exceeded": 4}
     assert len(roles(owner.workspace)) == 5
     assert Invitation.objects.exclude(accepted_at=None).count() == 4
+
+
+def test_a_link_that_is_sent_anew_while_it_is_used_lets_nobody_in(owner: Person) -> None:
+    made = invite(owner, "kim@example.com")
+    token, kim = token_of(made), verified("kim@example.com")
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            teams.hold_row(owner.workspace.pk)
+            came = threads.submit(at_once, lambda: accept(token, kim))
+            wait_for_a_waiter()
+            token_of(made)
+        assert came.result(timeout=30) == {"invitation_ended": 1}
+    assert roles(owner.workspace) == {"tara": "owner"}
+
+
+def wait_for_a_waiter() -> None:
+    """Until another connection waits for a row that this one holds."""
+    end = monotonic() + 30
+    while monotonic() < end:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("Nobody waits.")
 
 
 def test_an_invitation_is_accepted_or_withdrawn_and_never_both(owner: Person) -> None:

@@ -250,7 +250,7 @@ def test_why_somebody_cannot_be_invited_is_said_beside_the_form(trusted: Person,
 def test_who_has_not_confirmed_their_address_is_led_to_do_so(tara: Person) -> None:
     assert "Confirm your own e-mail address first" in Browser(tara).text(HOME)
     answer = Browser(tara).send("/workspace/invite", email="kim@example.com", role="member")
-    assert (answer.status_code, "/account/" in answer.content.decode()) == (403, True)
+    assert (answer.status_code, "/accounts/email/" in answer.content.decode()) == (403, True)
     assert not Invitation.objects.exists()
 
 
