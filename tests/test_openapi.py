@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts import links, tokens
 from accounts.models import Workspace
+from tests.accounts.second_factors import authenticator, code_of
 from tests.billing.stripe.payer import Payer
 from tests.people import PASSWORD, Person
 
@@ -116,6 +117,15 @@ def test_too_many_guesses_are_answered_as_described(bob: Person, settings: Setti
     body = {"email": bob.user.email, "password": "not the password"}
     statuses = [send_as(bob, "login", body=body).status_code for _ in range(6)]
     assert statuses == [401] * 5 + [429]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_second_factor_is_asked_for_as_described(bob: Person) -> None:
+    secret = authenticator(bob.user)
+    body = {"email": bob.user.email, "password": PASSWORD}
+    answers = [send_as(bob, "login", body=body | otp) for otp in ({}, {"otp": "x"}, {"otp": code_of(secret)})]
+    assert [answer.status_code for answer in answers] == [401, 401, 200]
+    assert [answer.json()["code"] for answer in answers[:2]] == ["mfa_required"] * 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -62,6 +62,11 @@ def test_in_production_staff_without_a_second_factor_stay_outside(staff: Person,
     assert other.get("/admin/").status_code == 200
 
 
+def test_whoever_is_made_staff_on_the_server_can_set_one_up(db: None) -> None:
+    user = User.objects.create_superuser("root@example.com", PASSWORD, fullname="Root")
+    assert "Turn it on" in browser_of(user).says("/accounts/2fa/")
+
+
 def test_signing_out_and_the_password_are_everybodys_pages_too(staff: Person) -> None:
     browser = browser_of(staff.user)
     assert browser.get("/admin/password_change/")["Location"] == "/accounts/password/change/"
