@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Min
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.errors import Problem
 from accounts.models import Attempt
@@ -39,7 +40,12 @@ class TooManyTries(Problem):
         seconds = max(1, int(wait.total_seconds()) + 1)
         minutes = -(-seconds // 60)
         super().__init__(
-            _("Too many tries. Wait %(seconds)d seconds and try again.") % {"seconds": seconds}
+            ngettext(
+                "Too many tries. Wait %(seconds)d second and try again.",
+                "Too many tries. Wait %(seconds)d seconds and try again.",
+                seconds,
+            )
+            % {"seconds": seconds}
             if minutes < 3
             else _("Too many tries. Wait %(minutes)d minutes and try again.") % {"minutes": minutes},
             "rate_limited",

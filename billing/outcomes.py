@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.errors import Problem
@@ -16,7 +17,8 @@ def told(request: HttpRequest, problem: Problem, again: str) -> HttpResponse:
     """An act that did not come off, or not wholly, said where the person goes on."""
     target = reverse("billing:subscription")
     if isinstance(problem, gateway.PaymentFailed):
-        text = problem.reason or _(
+        # Stripe says why in English alone.
+        text = (problem.reason if get_language() == "en" else "") or _(
             "The payment did not go through: the card was declined or asks for your confirmation."
         )
         text = _("%(reason)s Your plan stays as it is.") % {"reason": text}

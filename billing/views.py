@@ -76,7 +76,8 @@ def _of_checkout(status: str | None, quota: Quota) -> Outcome:
     present = _present(quota)
     match status:
         case "complete" if quota.subscription.is_period_paid:
-            return Outcome(messages.SUCCESS, _("Thank you"), f"{_('Your payment is complete.')} {present}")
+            text = _("Your payment is complete.")
+            return Outcome(messages.SUCCESS, _("Thank you"), f"{text} {present}")
         case "complete":
             # By bank debit, for one: ordered today and paid in days.
             text = _("Your order is complete, and its payment is under way. All runs are yours when it has arrived.")
@@ -100,7 +101,8 @@ def _of_portal(operation: StripeOperation, quota: Quota) -> Outcome:
         return any(before.get(name) != after.get(name) for name in names)
 
     if is_changed("paid_price_id"):
-        return Outcome(messages.SUCCESS, title, f"{_('Your plan was changed.')} {present}")
+        text = _("Your plan was changed.")
+        return Outcome(messages.SUCCESS, title, f"{text} {present}")
     if is_changed("cancel_at"):
         text = _("Your plan was cancelled.") if after.get("cancel_at") else _("Your plan goes on.")
         return Outcome(messages.SUCCESS, title, f"{text} {present}")
@@ -110,8 +112,10 @@ def _of_portal(operation: StripeOperation, quota: Quota) -> Outcome:
         )
         return Outcome(messages.SUCCESS, title, f"{text} {present}")
     if is_changed("oldest_unpaid_at") and not after.get("oldest_unpaid_at"):
-        return Outcome(messages.SUCCESS, title, f"{_('What was open is paid.')} {present}")
-    return Outcome(messages.INFO, title, f"{_('Your plan is as it was.')} {present}")
+        text = _("What was open is paid.")
+        return Outcome(messages.SUCCESS, title, f"{text} {present}")
+    text = _("Your plan is as it was.")
+    return Outcome(messages.INFO, title, f"{text} {present}")
 
 
 def _present(quota: Quota) -> str:

@@ -80,6 +80,17 @@ def invoice_status(status: str) -> str:
             return other
 
 
+def payment_kind(kind: str) -> str:
+    """Of Stripe's payment methods; of those that nobody has named here yet, its own word: Us bank account."""
+    match kind:
+        case "card":
+            return _("Card")
+        case "sepa_debit":
+            return _("SEPA direct debit")
+        case other:
+            return other.replace("_", " ").capitalize()
+
+
 def ledger_kind(kind: str) -> str:
     match kind:
         case LedgerEntry.Kind.CONSUME:

@@ -8,6 +8,7 @@ from typing import Final
 
 import stripe
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from accounts.errors import Problem
 
@@ -16,13 +17,12 @@ log = logging.getLogger(__name__)
 # More than so many of one customer's are not looked at: the newest count.
 PAGE: Final = 100
 MISSING: Final = "resource_missing"
-UNCHANGED = "Nothing was charged or changed."
 
 
 class BillingNotConfigured(Problem):
     def __init__(self, detail: str = "") -> None:
         super().__init__(
-            detail or "Plans cannot be bought here yet: billing is not set up. Everything else works.",
+            detail or _("Plans cannot be bought here yet: billing is not set up. Everything else works."),
             "billing_not_configured",
             status=503,
             headers={"Retry-After": "3600"},
@@ -37,7 +37,10 @@ class StripeUnavailable(Problem):
 
     def __init__(self, *, is_key_spent: bool = False) -> None:
         super().__init__(
-            f"The payment service cannot be reached just now. {UNCHANGED} Try again in a minute: it is safe to.",
+            _(
+                "The payment service cannot be reached just now. Nothing was charged or changed."
+                " Try again in a minute: it is safe to."
+            ),
             "stripe_unavailable",
             status=503,
             headers={"Retry-After": "30"},
@@ -50,7 +53,10 @@ class StripeRefused(Problem):
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(
-            f"The payment service did not accept this. {UNCHANGED} Write to support if it stays so.",
+            _(
+                "The payment service did not accept this. Nothing was charged or changed."
+                " Write to support if it stays so."
+            ),
             "stripe_error",
             status=502,
         )
@@ -62,9 +68,9 @@ class PaymentFailed(Problem):
     """The card was declined or wants authentication. `payment_url` is where the open invoice is paid."""
 
     def __init__(self, payment_url: str = "", *, reason: str = "") -> None:
+        why = reason or _("The payment did not go through: the card was declined or asks for your confirmation.")
         super().__init__(
-            f"{reason or 'The payment did not go through: the card was declined or asks for your confirmation.'}"
-            " Your plan stays as it is; complete the payment at payment_url.",
+            _("%(reason)s Your plan stays as it is; complete the payment at payment_url.") % {"reason": why},
             "payment_failed",
             status=402,
             payment_url=payment_url,

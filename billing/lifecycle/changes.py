@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.models import User
 from billing import gateway, quotas, sync
 from billing.lifecycle import operations, restoring, standing
-from billing.lifecycle.checkout import payment_required, price_of, sellable
+from billing.lifecycle.checkout import by_the, payment_required, price_of, sellable
 from billing.lifecycle.portal import open_portal
 from billing.lifecycle.schedules import intent_of, release, schedule_change
 from billing.models import Interval, Plan, Price, Source, StripeOperation, Subscription, SubscriptionChange
@@ -92,7 +94,7 @@ def preview_change(subscription: Subscription, *, plan: str, interval: str | Non
         return _preview_of_checkout(subscription, snapshot, plan, interval or Interval.MONTH, now)
     change = _change(snapshot, live, plan, interval)
     if change.is_none:
-        raise standing.NoChange(f"This workspace is on {plan.upper()} by the {live.interval} already.")
+        raise _already_on(plan.upper(), live.interval)
     if change.effective == PERIOD_END:
         # From then on: what the smaller plan costs a period, with discounts and taxes as they are now.
         invoice = gateway.preview(_preview_parameters(change) | {"preview_mode": "recurring"})
@@ -136,13 +138,13 @@ def cancel(subscription: Subscription, *, reason: str, actor: User | None, now: 
     """At the end of what is paid; at once where nothing is: incomplete, unpaid, paused."""
     gateway.client()
     with standing.turn_of(subscription):
-        _, live = standing.live(subscription, now=now)
+        _snapshot, live = standing.live(subscription, now=now)
         if live.status in ("incomplete", "unpaid", "paused"):
             gateway.cancel_now(live.id, reason=reason)
         elif live.cancel_at is not None:
             # Perhaps by an earlier try, whose answer was lost: then what it took away stays away.
             operations.give_up_open(Kind.RESTORE, workspace=subscription.workspace)
-            raise standing.NoChange("This plan is cancelled already, and ends with the period that is paid.")
+            raise standing.NoChange(_("This plan is cancelled already, and ends with the period that is paid."))
         else:
             sync.ring_by(subscription, now)
             scheduled = restoring.remember(subscription, live)
@@ -156,9 +158,9 @@ def resume(subscription: Subscription, *, actor: User | None, now: datetime) -> 
     """Take back whatever is scheduled: the cancel, or the change at the period's end. A paused one goes on."""
     gateway.client()
     with standing.turn_of(subscription):
-        _, live = standing.live(subscription, now=now)
+        _snapshot, live = standing.live(subscription, now=now)
         if live.status != "paused" and live.cancel_at is None and live.next_phase is None:
-            raise standing.NoChange("Nothing is scheduled to end: this plan goes on as it is.")
+            raise standing.NoChange(_("Nothing is scheduled to end: this plan goes on as it is."))
         sync.ring_by(subscription, now)
         operations.give_up_open(Kind.RESTORE, workspace=subscription.workspace)
         release(subscription, live)
@@ -200,10 +202,15 @@ def _stay(subscription: Subscription, live: Held, change: Change, *, actor: User
         operations.finish(tried, live.id)
         return
     if live.next_phase is None:
-        raise standing.NoChange(f"This workspace is on {change.price.plan.name} by the {live.interval} already.")
+        raise _already_on(change.price.plan.name, live.interval)
     sync.ring_by(subscription, now)
     release(subscription, live)
     standing.confirm(subscription, now=now, cause=SubscriptionChange.RESUME, actor=actor)
+
+
+def _already_on(plan: str, interval: str) -> standing.NoChange:
+    text = _("This workspace is on %(plan)s by the %(interval)s already.")
+    return standing.NoChange(text % {"plan": plan, "interval": by_the(interval)})
 
 
 def _upgrade(subscription: Subscription, live: Held, change: Change, *, actor: User | None, now: datetime) -> None:
@@ -245,7 +252,8 @@ def _downgrade(subscription: Subscription, live: Held, change: Change, *, actor:
     tried = operations.find_open(Kind.SCHEDULE, workspace=subscription.workspace, intent=change.intent)
     if phase is not None and id_of(phase["items"][0]["price"]) == change.price.stripe_price_id:
         if tried is None:
-            raise standing.NoChange(f"The change to {change.price.plan.name} is scheduled already.")
+            text = _("The change to %(plan)s is scheduled already.")
+            raise standing.NoChange(text % {"plan": change.price.plan.name})
         operations.finish(tried, str(live.schedule["id"]) if live.schedule else "")
         return
     sync.ring_by(subscription, now)
@@ -293,12 +301,13 @@ def _preview_of_checkout(
 ) -> Preview:
     sellable(plan, interval, None)
     price = price_of(plan, interval, snapshot.currency if snapshot else None)
+    text = _("%(plan)s, by the %(interval)s")
     return Preview(
         effective=NOW,
         effective_at=now,
         amount_due=price.unit_amount,
         currency=price.currency,
-        lines=[Line(f"{price.plan.name}, by the {price.interval}", price.unit_amount)],
+        lines=[Line(text % {"plan": price.plan.name, "interval": by_the(price.interval)}, price.unit_amount)],
         runs=_runs(subscription, price.plan, is_now=True, now=now),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from accounts.errors import Problem
 from accounts.models import Workspace
@@ -28,14 +29,15 @@ Kind = StripeOperation.Kind
 class AlreadySubscribed(Problem):
     def __init__(self) -> None:
         super().__init__(
-            "This workspace already has a paid plan. Change it instead of buying a second one.", "already_subscribed"
+            _("This workspace already has a paid plan. Change it instead of buying a second one."), "already_subscribed"
         )
 
 
 class CurrencyFixed(Problem):
     def __init__(self, currency: str) -> None:
         super().__init__(
-            f"This workspace pays in {currency.upper()}, and all of its payments must be in one currency.",
+            _("This workspace pays in %(currency)s, and all of its payments must be in one currency.")
+            % {"currency": currency.upper()},
             "currency_fixed",
             currency=currency,
         )
@@ -124,10 +126,10 @@ def sellable(plan: str, interval: str, currency: str | None) -> None:
     ):
         if value is not None and not found.exists():
             sentence = {
-                "plan": f"There is no plan {plan!r} that can be bought.",
-                "interval": f"{plan.upper()} is not sold by the {interval}.",
-                "currency": f"{plan.upper()} by the {interval} is not sold in {value!r}.",
-            }[field]
+                "plan": _("There is no plan %(value)r that can be bought."),
+                "interval": _("%(plan)s is not sold by the %(interval)s."),
+                "currency": _("%(plan)s by the %(interval)s is not sold in %(value)r."),
+            }[field] % {"plan": plan.upper(), "interval": by_the(interval), "value": value}
             raise Problem(f"{field}: {sentence}", "invalid", status=400, errors={field: [sentence]})
 
 
@@ -141,8 +143,14 @@ def price_of(plan: str, interval: str, currency: str | None) -> Price:
     if price is None and currency is not None:
         raise CurrencyFixed(currency)
     if price is None or price.stripe_price_id is None:
-        raise gateway.BillingNotConfigured(f"{plan.upper()} by the {interval} has no price at the payment service yet.")
+        text = _("%(plan)s by the %(interval)s has no price at the payment service yet.")
+        raise gateway.BillingNotConfigured(text % {"plan": plan.upper(), "interval": by_the(interval)})
     return price
+
+
+def by_the(interval: str) -> str:
+    """In a sentence: PRO by the month."""
+    return {"month": pgettext("by the", "month"), "year": pgettext("by the", "year")}.get(interval, interval)
 
 
 def _open_again(subscription: Subscription, customer: str, price: Price, targets: dict[str, str]) -> Checkout | None:

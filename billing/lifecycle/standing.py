@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from accounts.errors import Problem
 from accounts.models import User
 from accounts.turns import TurnNotCome, turn
@@ -15,7 +17,7 @@ from billing.snapshots import Held, Snapshot
 class Busy(Problem):
     def __init__(self) -> None:
         super().__init__(
-            "Another change of this workspace's plan is under way. Try again in a minute.",
+            _("Another change of this workspace's plan is under way. Try again in a minute."),
             "billing_busy",
             headers={"Retry-After": "30"},
         )
@@ -23,7 +25,7 @@ class Busy(Problem):
 
 class NotSubscribed(Problem):
     def __init__(self) -> None:
-        super().__init__("This workspace has no paid plan to change. Choose a plan and check out.", "not_subscribed")
+        super().__init__(_("This workspace has no paid plan to change. Choose a plan and check out."), "not_subscribed")
 
 
 class NoChange(Problem):
@@ -34,7 +36,7 @@ class NoChange(Problem):
 class PaymentRequired(Problem):
     def __init__(self, payment_url: str) -> None:
         super().__init__(
-            "A payment of this workspace is open. Complete it at payment_url first.",
+            _("A payment of this workspace is open. Complete it at payment_url first."),
             "payment_required",
             payment_url=payment_url,
         )
@@ -45,7 +47,10 @@ class NotShownYet(Problem):
 
     def __init__(self) -> None:
         super().__init__(
-            "The payment service took the change, and could not be reached after it. Your plan shows it in a moment.",
+            _(
+                "The payment service took the change, and could not be reached after it."
+                " Your plan shows it in a moment."
+            ),
             "stripe_unavailable",
             status=503,
             headers={"Retry-After": "30"},

@@ -19,13 +19,15 @@ TRIAL_LENGTH = timedelta(days=14)
 
 class AlreadySubscribed(Problem):
     def __init__(self) -> None:
-        super().__init__("This workspace is already on a plan, so a trial would give it nothing.", "already_subscribed")
+        super().__init__(
+            _("This workspace is already on a plan, so a trial would give it nothing."), "already_subscribed"
+        )
 
 
 class TrialAlreadyUsed(Problem):
     def __init__(self) -> None:
         super().__init__(
-            "The trial was used before; everybody has one. A plan gives you more runs now.", "trial_already_used"
+            _("The trial was used before; everybody has one. A plan gives you more runs now."), "trial_already_used"
         )
 
 

@@ -89,8 +89,7 @@ def invoice_tone(status: str) -> str:
 
 @register.filter
 def payment_kind(kind: str) -> str:
-    """Sepa debit for Stripe's sepa_debit."""
-    return kind.replace("_", " ").capitalize()
+    return words.payment_kind(kind)
 
 
 @register.filter
