@@ -68,6 +68,7 @@ def steps() -> list[Step]:
             # Without a database it cannot compare with what is applied there, and warns of that.
             {"PYTHONWARNINGS": "ignore::RuntimeWarning"},
         ),
+        Step("translations", [*python, "-m", "deploy.translations"]),
         Step("production settings", [*manage, "check", "--deploy", "--fail-level=WARNING"]),
         Step(
             "API description",

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.mofile import read_mo, write_mo
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,8 +43,7 @@ def update(language: str) -> None:
     # Without the instant, a run that finds nothing new writes nothing new.
     po.write_text("".join(line for line in lines if "POT-Creation-Date" not in line), encoding="utf-8")
     catalogue = read(po)
-    with mo.open("wb") as file:
-        write_mo(file, catalogue)
+    mo.write_bytes(compiled(catalogue))
     missing = sum(1 for message in said(catalogue) if not is_translated(message))
     print(f"{po.relative_to(ROOT)}: {len(list(said(catalogue)))} sentences, {missing} to translate.")
 
@@ -61,9 +62,8 @@ def check(language: str) -> list[str]:
         if not is_translated(message):
             wrong.append(f"{name}: {message.id!r} is not translated.")
         wrong += [f"{name}: {message.id!r}: {error}" for error in message.check(catalogue)]
-    with mo.open("rb") as file:
-        if texts(read_mo(file)) != here:
-            wrong.append(f"{mo.relative_to(ROOT)} is not what {name} compiles to.")
+    if mo.read_bytes() != compiled(catalogue):
+        wrong.append(f"{mo.relative_to(ROOT)} is not what {name} compiles to.")
     return wrong
 
 
@@ -87,6 +87,14 @@ def paths(language: str) -> tuple[Path, Path]:
 def read(po: Path) -> Catalog:
     with po.open("rb") as file:
         return read_po(file)
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    # The instant that Babel would put there makes no two compilations equal.
+    catalogue.creation_date = datetime.fromtimestamp(0, UTC)
+    file = BytesIO()
+    write_mo(file, catalogue)
+    return file.getvalue()
 
 
 def said(catalogue: Catalog) -> list[Message]:
