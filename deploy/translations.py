@@ -4,6 +4,8 @@ A catalogue is current when it has every sentence of the sources and no other, e
 translated, and when its compiled form says the same. English is what the sources are written in.
 """
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +63,8 @@ def check(language: str) -> list[str]:
     for message in said(catalogue):
         if not is_translated(message):
             wrong.append(f"{name}: {message.id!r} is not translated.")
+        elif placeholders(message.id) != placeholders(message.string):
+            wrong.append(f"{name}: {message.id!r} is translated with other placeholders.")
         wrong += [f"{name}: {message.id!r}: {error}" for error in message.check(catalogue)]
     if mo.read_bytes() != compiled(catalogue):
         wrong.append(f"{mo.relative_to(ROOT)} is not what {name} compiles to.")
@@ -73,7 +77,9 @@ def extracted(language: str, folder: Path) -> Path:
         shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__", "migrations"))
     command = [sys.executable, "-m", "django", "makemessages", f"--locale={language}"]
     command += ["--no-location", "--no-obsolete", "--no-wrap", "--verbosity=0"]
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # It reads the sources alone: settings that the environment names have no part in it.
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         sys.exit(f"makemessages failed:\n{finished.stdout}{finished.stderr}")
     return folder / paths(language)[0].relative_to(ROOT)
@@ -109,6 +115,10 @@ def texts(catalogue: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
 
 def forms(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
     return (text or "",) if isinstance(text, str | None) else tuple(text)
+
+
+def placeholders(text: str | tuple[str, ...] | list[str] | None) -> set[str]:
+    return {found for form in forms(text) for found in re.findall(r"%\(\w+\)", form)}
 
 
 def is_translated(message: Message) -> bool:
