@@ -32,10 +32,11 @@ class BillingNotConfigured(Problem):
 class StripeUnavailable(Problem):
     """No answer, or none to rely on. Where the call would have made something it may have been made all the same.
 
-    `is_key_spent`: Stripe stored the failure under the idempotency key and would repeat it.
+    `message` is for whoever runs this. `is_key_spent`: Stripe stored the failure under the idempotency key
+    and would repeat it.
     """
 
-    def __init__(self, *, is_key_spent: bool = False) -> None:
+    def __init__(self, message: str = "", *, is_key_spent: bool = False) -> None:
         super().__init__(
             _(
                 "The payment service cannot be reached just now. Nothing was charged or changed."
@@ -45,6 +46,7 @@ class StripeUnavailable(Problem):
             status=503,
             headers={"Retry-After": "30"},
         )
+        self.message = message
         self.is_key_spent = is_key_spent
 
 
@@ -104,7 +106,7 @@ def errors(act: str) -> Iterator[None]:
         raise PaymentFailed(reason=error.user_message or "") from error
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         log.warning("Stripe is out of reach, to %s: %s", act, type(error).__name__)
-        raise StripeUnavailable from error
+        raise StripeUnavailable(f"{type(error).__name__}, to {act}") from error
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         log.error("Stripe refuses our key, to %s (request %s)", act, error.request_id)
         raise StripeRefused(type(error).__name__, reason="key") from error
@@ -116,7 +118,8 @@ def errors(act: str) -> Iterator[None]:
         raise StripeRefused(error.user_message or "", reason=error.code or "") from error
     except stripe.StripeError as error:
         log.warning("Stripe failed to %s: %s (request %s)", act, error.http_status, error.request_id)
-        raise StripeUnavailable(is_key_spent=(error.http_status or 0) >= 500) from error
+        told = f"{error.http_status} from Stripe, to {act} (request {error.request_id})"
+        raise StripeUnavailable(told, is_key_spent=(error.http_status or 0) >= 500) from error
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,10 @@ from billing import proofs
 
 
 class Command(BaseCommand):
-    help = "Prove that every counter equals its ledger and every run was charged once. Exits 1 when anything is off."
+    help = (
+        "Prove that every counter equals its ledger, every run was charged once, and what was granted was paid for."
+        " Exits 1 when anything is off."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--repair", action="store_true", help="Set counters to what the ledger says, and audit it.")

@@ -312,6 +312,7 @@ def test_after_a_day_of_failures_an_event_is_dead_and_can_be_replayed(payer: Pay
     deliveries.look_at_customer(payer.customer, now=clock.now())
     (event,) = StripeEvent.objects.all()
     assert event.state == "dead"
+    assert event.error.startswith("stripe_unavailable: 500 from Stripe, to read a customer (request req_")
     payer.stand_in.control("DELETE", "faults")
     deliveries.look_at_customer(payer.customer, now=clock.now())
     assert payer.sees()["plan"] == "free"
