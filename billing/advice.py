@@ -103,7 +103,7 @@ def _about_payment(subscription: Subscription, held: Entitlement, now: datetime)
                 "bad",
                 _("Your payments have failed"),
                 _(
-                    "The %(plan)s plan was not paid, also not after several tries. Until the open invoice is paid the"
+                    "The %(plan)s plan was not paid, not even after several tries. Until the open invoice is paid the"
                     " workspace is on the %(present)s plan. Pay it to have your plan back, or cancel it."
                 )
                 % paid,

@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts.access import Access
 from accounts.errors import Problem
 from accounts.idempotency import once, once_beyond
+from accounts.models import Role
 from accounts.pages import page
 from accounts.roles import Act
 from billing import lifecycle, words
@@ -231,6 +232,10 @@ def _comparison(held: Access, chosen: Price, sold: list[Price]) -> dict[str, Any
         ],
         "gained": [feature for feature in Feature if chosen.plan.has(feature) and not present.has(feature)],
         "lost": [feature for feature in Feature if present.has(feature) and not chosen.plan.has(feature)],
+        "needs_verification": not live
+        and settings.BUYING_REQUIRES_VERIFIED_EMAIL
+        and held.role is Role.OWNER
+        and not held.user.is_email_verified,
         "may_differ": settings.STRIPE_AUTOMATIC_TAX or settings.STRIPE_PROMOTION_CODES,
     }
     if is_same or is_pending or found["is_stuck"]:

@@ -293,6 +293,22 @@ def test_a_debt_leads_to_its_payment(pro: Payer) -> None:
     assert pro.row.paid_interval == "month"
 
 
+def test_where_buying_wants_a_verified_address_it_leads_to_that(payer: Payer, settings: SettingsWrapper) -> None:
+    browser = Browser(payer.person)
+    form = change_form(browser, "pro")
+    settings.BUYING_REQUIRES_VERIFIED_EMAIL = True
+    page = browser.text("/billing/change?plan=pro")
+    assert "What you pay now $49.00" in words(page)
+    assert 'action="/billing/change"' not in page
+    assert '<a class="button" href="/account/">Verify your address</a>' in page
+    assert browser.send(form)["Location"] == "/billing/"
+    assert '<a href="/account/">Verify your address</a>' in notices(browser.text("/billing/"))
+    assert not StripeOperation.objects.filter(kind="checkout").exists()
+    payer.person.user.is_email_verified = True
+    payer.person.user.save(update_fields=["is_email_verified"])
+    assert browser.send(form)["Location"].startswith(f"{payer.stand_in.url}/c/pay/")
+
+
 def test_a_form_that_was_overtaken_does_nothing_and_shows_anew(payer: Payer) -> None:
     browser = Browser(payer.person)
     to_buy = change_form(browser, "pro")
