@@ -187,7 +187,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
         response = as_json(DATABASE_AWAY if is_away else SERVER_ERROR, status)
     else:
         # Plain and by itself: what failed may be what every other page needs.
-        page = get_template(f"{status}.html").render({"request_id": getattr(request, "request_id", "")})
+        page = get_template(f"{status}.html").render(
+            {"request_id": getattr(request, "request_id", ""), "support": settings.SUPPORT_EMAIL}
+        )
         response = HttpResponse(page, status=status)
     if is_away:
         response["Retry-After"] = "1"

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
 from django.forms import Form
@@ -82,7 +83,7 @@ def switch_to(request: HttpRequest, workspace: Workspace) -> None:
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """For every template. Nothing is read until it is asked for."""
-    return {"held": SimpleLazyObject(lambda: held_by(request))}
+    return {"held": SimpleLazyObject(lambda: held_by(request)), "support": settings.SUPPORT_EMAIL}
 
 
 def back_to(request: HttpRequest, fallback: str) -> HttpResponseRedirect:

@@ -65,6 +65,24 @@ def test_nothing_at_an_address(visitor: Client, bob: Person) -> None:
     assert "a-request-1" in text
 
 
+@pytest.mark.parametrize("support", ["help@example.com", ""])
+@pytest.mark.parametrize("address", ["/nothing", "/fault"])
+def test_whom_to_write_to_is_said_where_there_is_somebody(
+    address: str, support: str, visitor: Client, settings: SettingsWrapper
+) -> None:
+    settings.SUPPORT_EMAIL = support
+    text = visitor.get(address, headers={"X-Request-ID": "a-request-1"}).content.decode()
+    assert ('href="mailto:help@example.com"' in text, "mailto:" in text) == (bool(support), bool(support))
+    assert "a-request-1" in text
+
+
+def test_a_suspended_workspace_says_whom_to_write_to(bob: Person) -> None:
+    browser = browser_of(bob.user)
+    Workspace.objects.filter(pk=bob.workspace.pk).update(suspended_at=bob.workspace.created_at)
+    answer = browser.send("/workspace/rename", {"name": "Mine"}, on="/account/")
+    assert "mailto:" in shows(answer, 403, "You may not do this")
+
+
 def test_a_foreign_workspace_is_nothing_too(bob: Person, team: Workspace) -> None:
     browser = browser_of(bob.user)
     answer = browser.send("/workspace/switch", {"workspace": str(team.pk)}, on="/account/")
