@@ -8,7 +8,7 @@ import pytest
 from django.core import mail
 from django.db import connection
 
-from accounts import guards
+from accounts import guards, links
 from accounts.models import Attempt, Membership, Role, User, Workspace
 from billing.models import Subscription
 from tests.accounts.browsers import Browser, browser_of, unmasked
@@ -70,6 +70,16 @@ def test_the_mails_button_signs_in_the_browser_that_signed_up(work: Callable[[],
     for browser in (other, Browser()):
         assert browser.send(path)["Location"] == "/accounts/login/"
         assert not browser.is_in
+
+
+@pytest.mark.parametrize("email", ["zoe@example.com", "bob@example.com"])
+def test_whoever_did_not_choose_the_password_is_not_signed_in_by_the_link(
+    email: str, browser: Browser, bob: Person
+) -> None:
+    browser.send(PATH, SOUND | {"email": email})
+    answer = browser.send(links.verification_link(bob.user).removeprefix("http://127.0.0.1:8000"))
+    assert (answer["Location"], browser.is_in) == ("/accounts/login/", False)
+    assert User.objects.get(pk=bob.user.pk).is_email_verified
 
 
 def test_an_address_that_has_an_account_looks_the_same_in_everything(
