@@ -14,7 +14,7 @@ from billing.entitlements import entitlement
 from billing.models import Subscription
 from deploy.files import LaunchError
 from tests.bench.cast import Cast
-from tests.bench.load import Load, Target, pgbench, steady, wrk
+from tests.bench.load import Deliveries, Load, Target, pgbench, steady, wrk
 
 PGBENCH_WORKSPACES = 100
 COUNT_AND_INSERT = """
@@ -52,7 +52,7 @@ class Figure:
         return {"name": self.name, "value": round(self.value, 3), "target": self.target, "ok": self.is_ok}
 
 
-def in_turn(targets: Sequence[Target], pace: Pace, *, connections: int = 16) -> dict[str, Load]:
+def in_turn(targets: Sequence[Target | Deliveries], pace: Pace, *, connections: int = 16) -> dict[str, Load]:
     """Every target a moment in each round, so that whatever disturbs the machine disturbs all; the means.
 
     wrk's connections fall on gunicorn's processes by chance, evenly or not, and stay there for the

@@ -1,5 +1,6 @@
-"""Where the figures are taken: a durable PostgreSQL of the benchmark's own, and gunicorn as in production."""
+"""Where the figures are taken: a durable PostgreSQL of the benchmark's own, gunicorn and workers as in production."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,11 +10,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from deploy.children import Child, stop_all
 from deploy.files import LaunchError, free_port
 from deploy.postgres import Cluster
+from tests.fake_stripe.running import API_KEY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / ".data"
@@ -23,9 +28,38 @@ READY_SECONDS = 60
 POSTGRESQL = {"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 
 
-def environment(database_url: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class Account:
+    """At the stand-in for Stripe, as the service is told of it."""
+
+    url: str
+    clock: Path
+    webhook_secret: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command of manage.py: what it said, how long it took, and the most memory that it had."""
+
+    output: str
+    exit_code: int
+    seconds: float
+    megabytes: float
+
+
+def environment(database_url: str, account: Account | None = None) -> dict[str, str]:
     """Production's: TLS ends at a proxy, for which the load generators stand in."""
-    return {
+    of_stripe = (
+        {}
+        if account is None
+        else {
+            "STRIPE_SECRET_KEY": API_KEY,
+            "STRIPE_WEBHOOK_SECRET": account.webhook_secret,
+            "BENCH_STRIPE": account.url,
+            "BENCH_CLOCK": str(account.clock),
+        }
+    )
+    return of_stripe | {
         "PATH": os.environ["PATH"],
         "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
         "SECRET_KEY": "only-for-the-benchmark-0123456789-abcdefghijklmnop",
@@ -55,31 +89,43 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def manage(*arguments: str, database_url: str) -> None:
+def manage(*arguments: str, database_url: str, account: Account | None = None) -> Finished:
+    finished = attempt(*arguments, database_url=database_url, account=account)
+    if finished.exit_code != 0:
+        raise LaunchError(f"manage.py {arguments[0]} failed:\n{finished.output}")
+    return finished
+
+
+def attempt(*arguments: str, database_url: str, account: Account | None = None) -> Finished:
+    """It may fail."""
+    begun = time.monotonic()
     finished = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, "-m", "tests.bench.measured", *arguments],
         cwd=ROOT,
-        env=environment(database_url),
+        env=environment(database_url, account),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    if finished.returncode != 0:
-        raise LaunchError(f"manage.py {arguments[0]} failed:\n{finished.stdout}")
+    output, _, last = finished.stdout.rstrip().rpartition("\n")
+    with suppress(ValueError, KeyError, TypeError):
+        megabytes = float(json.loads(last)["megabytes"])
+        return Finished(output, finished.returncode, time.monotonic() - begun, megabytes)
+    raise LaunchError(f"manage.py {arguments[0]} failed:\n{finished.stdout}")
 
 
 @contextmanager
-def gunicorn(database_url: str, name: str) -> Iterator[str]:
+def gunicorn(database_url: str, name: str, *, account: Account | None = None, port: int | None = None) -> Iterator[str]:
     """The URL of the API; the workers and threads are those of deploy/gunicorn.conf.py."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--config=deploy/gunicorn.conf.py"]
     child = Child(
         name,
         [*command, f"--bind=127.0.0.1:{port}"],
         SCRATCH / f"bench-{name}.log",
-        environment(database_url),
+        environment(database_url, account),
         ROOT,
     )
     try:
@@ -97,3 +143,29 @@ def wait_until_ready(url: str, child: Child) -> None:
             return
         time.sleep(0.1)
     raise LaunchError(f"gunicorn did not become ready; its last words were:\n{child.last_lines()}")
+
+
+@contextmanager
+def worker(database_url: str, name: str, *options: str, account: Account) -> Iterator[None]:
+    """Procrastinate's, from when it has told the database that it is there."""
+    command = [sys.executable, "manage.py", "procrastinate", "worker", f"--name={name}", *options]
+    environs = environment(database_url, account)
+    child = Child(name, command, SCRATCH / f"bench-{name}.log", environs, ROOT)
+    known = _workers(database_url)
+    try:
+        child.start()
+        deadline = time.monotonic() + READY_SECONDS
+        while _workers(database_url) == known:
+            if time.monotonic() > deadline or child.exit_code is not None:
+                raise LaunchError(f"{name} did not become ready; its last words were:\n{child.last_lines()}")
+            time.sleep(0.1)
+        yield
+    finally:
+        stop_all([child])
+
+
+def _workers(database_url: str) -> int:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM procrastinate_workers").fetchone()
+    assert row is not None
+    return int(row[0])
