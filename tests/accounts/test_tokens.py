@@ -99,7 +99,7 @@ def test_only_our_algorithm_and_keys_are_believed(bob: Person) -> None:
         signature = hmac.digest(SECRET.encode(), f"{head}.{payload}".encode(), hashlib.sha512)
         assert is_refused(f"{head}.{payload}.{b64(signature)}")
         assert is_refused(f"{head}.{payload}.")
-    assert is_refused(jwt.encode(claims, None, algorithm="none", headers={"kid": KID}))
+    assert is_refused(jwt.encode(claims, "", algorithm="none", headers={"kid": KID}))
 
 
 def test_a_refresh_token_is_no_access_token_nor_the_other_way_round(bob: Person) -> None:
