@@ -7,7 +7,7 @@ sides are read in pages, and of what was read only findings are kept.
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from django.db.models import Count, Q
 from accounts.errors import Problem
 from billing import gateway, leftovers, proofs, sync
 from billing.drift import NOTHING, Difference, differences_of, mend, rows, statuses_of, words
+from billing.findings import Drift, Failure, Orphan, Outcome
 from billing.models import AuditEntry, ReconciliationReport, StripeEvent, StripeOperation, Subscription
 from billing.snapshots import CHARGED, ENDED
 
@@ -49,44 +50,6 @@ class AlreadyUnderWay(Exception):
 
 class _Stopped(Exception):
     """One failure after the other."""
-
-
-@dataclass(frozen=True)
-class Drift(Difference):
-    workspace: str
-
-
-@dataclass(frozen=True)
-class Orphan:
-    """`sentence` says what it is and what staff can do about it."""
-
-    kind: str
-    id: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Failure:
-    subject: str
-    sentence: str
-
-
-@dataclass
-class Outcome:
-    """`drifted` and `mended` count workspaces and operations; `drifts` has the differences, up to MOST_LISTED."""
-
-    workspaces: int = 0
-    drifted: int = 0
-    mended: int = 0
-    drifts: list[Drift] = field(default_factory=list)
-    differences: int = 0
-    orphans: list[Orphan] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    events: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def is_clean(self) -> bool:
-        return self.drifted == self.mended and not self.orphans and not self.failures
 
 
 def reconcile(

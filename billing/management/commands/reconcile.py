@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts import clock
 from accounts.models import Role, Workspace
 from billing import gateway
-from billing.reconciliation import AlreadyUnderWay, Outcome, reconcile
+from billing.findings import Outcome
+from billing.reconciliation import AlreadyUnderWay, reconcile
 
 BAR_LENGTH = 30
 # Where no terminal shows a bar, a line each so many.
