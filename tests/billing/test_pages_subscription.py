@@ -155,7 +155,7 @@ def test_what_was_refused_is_explained(bob: Person, charlie: Person, now: dateti
 def test_every_code_of_a_refusal_has_its_words(bob: Person, now: datetime, code: str) -> None:
     free = Plan.objects.free()
     Refusal.objects.create(workspace=bob.workspace, code=code, hour=NOW, last_at=NOW, count=1, plan=free)
-    refused = words(seen_by(bob)).partition("Refused lately")[2].partition("On 20 November")[0]
+    refused = words(seen_by(bob)).partition("Refused lately")[2].partition("On 20 November")[0].strip()
     assert refused.startswith(("No runs", "As many runs", "Something", "The storage", "The Free plan"))
     assert "Free plan" in refused
     assert ("did not allow it" in refused) is (code == "x")
