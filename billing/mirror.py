@@ -12,7 +12,7 @@ from typing import Any
 
 import stripe
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ForeignKey
 from django.db.models.functions import Now
 from djstripe.models import (
@@ -93,7 +93,11 @@ def prepare(objects: Iterable[stripe.StripeObject] = (), *, api_key: str) -> Non
         new = [found for model, id in missing if (found := retrieve(model, id, api_key=api_key))]
         fetched += new
         ahead = [plain(found) for found in new]
-    store(fetched, api_key=api_key)
+    try:
+        store(fetched, api_key=api_key)
+    except IntegrityError:
+        # Stored by another sync meanwhile: now it is seen, and compared.
+        store(fetched, api_key=api_key)
 
 
 @transaction.atomic
@@ -164,7 +168,10 @@ def stand_in_for(methods: Collection[str]) -> None:
     """A customer names its payment method, which names the customer: an empty row first breaks the circle."""
     if methods:
         here = set(PaymentMethod.objects.filter(id__in=methods).values_list("id", flat=True))
-        PaymentMethod.objects.bulk_create([PaymentMethod(id=id) for id in methods if id not in here])
+        # Another sync, a delivery's beside a return page's, may bring the same one at this instant.
+        PaymentMethod.objects.bulk_create(
+            [PaymentMethod(id=id) for id in methods if id not in here], ignore_conflicts=True
+        )
 
 
 # What an object names.
