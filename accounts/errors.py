@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import uuid
 from typing import Any
 
 from django.conf import settings
@@ -52,7 +53,7 @@ class Problem(exceptions.APIException):
         if status is not None:
             self.status_code = status
 
-    def answered(self, response: HttpResponseBase) -> None:
+    def answered(self, response: HttpResponseBase, user_id: uuid.UUID | None) -> None:
         """Called with the answer that says it, on pages too, for what is to be kept of it."""
 
 
@@ -107,7 +108,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
     # What is of note was logged above, or where it was raised: a refusal is no error of ours.
     response._has_been_logged = True  # type: ignore[attr-defined]  # Django's own mark, for its request log
     if isinstance(error, Problem):
-        error.answered(response)
+        user = getattr(context.get("request"), "user", None)
+        error.answered(response, getattr(user, "pk", None))
     return response
 
 

@@ -82,7 +82,7 @@ def join(request: HttpRequest, held: Access | None, token: str) -> HttpResponse:
         context["is_member"] = Membership.objects.filter(workspace=invitation.workspace, user=held.user).exists()
         context["is_same_address"] = held.user.email == invitation.email
     response = render(request, "accounts/join.html", context)
-    return with_problem(response, problem) if problem else response
+    return with_problem(request, response, problem) if problem else response
 
 
 @page(methods=("POST",), writes=False)

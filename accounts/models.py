@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.indexes import OpClass
 from django.db import models, transaction
 from django.db.models import F, Q
-from django.db.models.functions import UUID7, Lower
+from django.db.models.functions import UUID7, Lower, Upper
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -74,8 +75,20 @@ class User(AbstractBaseUser, PermissionsMixin):
     REQUIRED_FIELDS: ClassVar[list[str]] = ["fullname"]
 
     class Meta:
+        # What staff may do to people's accounts.
+        permissions: ClassVar = [
+            ("help_person", "Can help a person to sign in again"),
+            ("sign_in_as", "Can look at pages as a person sees them"),
+            ("decide_person", "Can decide who has an account and a workspace"),
+            ("appoint_staff", "Can appoint staff"),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_is_lower_case"),
+        ]
+        indexes: ClassVar = [
+            models.Index(OpClass(Upper("fullname"), "text_pattern_ops"), name="user_by_fullname"),
+            models.Index(fields=["-id"], condition=Q(is_staff=True), name="user_staff"),
+            models.Index(fields=["-id"], condition=Q(is_active=False), name="user_inactive"),
         ]
 
     def __str__(self) -> str:
@@ -132,6 +145,13 @@ class Workspace(models.Model):
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
 
     objects: ClassVar[WorkspaceManager] = WorkspaceManager()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(OpClass(Upper("name"), "text_pattern_ops"), name="workspace_by_name"),
+            models.Index(fields=["-id"], condition=Q(suspended_at__isnull=False), name="workspace_suspended"),
+            models.Index(fields=["-id"], condition=Q(closed_at__isnull=False), name="workspace_closed"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -97,21 +97,21 @@ def back_to(request: HttpRequest, fallback: str) -> HttpResponseRedirect:
 
 
 def problem_page(request: HttpRequest, problem: Problem) -> HttpResponse:
-    return with_problem(render(request, "problem.html", {"problem": problem}), problem)
+    return with_problem(request, render(request, "problem.html", {"problem": problem}), problem)
 
 
 def form_again(request: HttpRequest, template: str, form: Form, problem: Problem, **context: Any) -> HttpResponse:
     """The page of the form once more, with the sentence that says why it was refused."""
     form.add_error(None, str(problem.detail))
-    return with_problem(render(request, template, {"form": form, "problem": problem, **context}), problem)
+    return with_problem(request, render(request, template, {"form": form, "problem": problem, **context}), problem)
 
 
-def with_problem(response: HttpResponse, problem: Problem) -> HttpResponse:
+def with_problem(request: HttpRequest, response: HttpResponse, problem: Problem) -> HttpResponse:
     """With its status and headers: for a page that says the sentence itself."""
     response.status_code = problem.status_code
     for name, value in problem.headers.items():
         response[name] = value
-    problem.answered(response)
+    problem.answered(response, request.user.pk)
     return response
 
 

@@ -4,20 +4,34 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import URLPattern, URLResolver, reverse
+from django.views.decorators.csp import csp_override
+from unfold.sites import UnfoldAdminSite
 
 from accounts import devices, second_factor
 from accounts.sign_up_pages import next_of
 
 
-class StaffSite(AdminSite):
-    site_header = site_title = "AI-Manus staff"
-    index_title = "Accounts, billing and sessions"
+class StaffSite(UnfoldAdminSite):
+    index_title = "Overview"
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._pages: list[URLPattern | URLResolver] = []
+
+    def add_pages(self, *pages: URLPattern | URLResolver) -> None:
+        """Beside the tables: an app's `admin` module names its own. Each view is wrapped by `admin_view` there."""
+        self._pages += pages
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        return [*self._pages, *super().get_urls()]
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        return csp_override(settings.STAFF_CSP)(super().admin_view(view, cacheable))
 
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and self._has_factor(request)

@@ -171,7 +171,7 @@ def _past_due(subscription: Subscription, held: Entitlement, paid: dict[str, str
         "A payment for the %(plan)s plan failed. You keep the plan until %(until)s, with at most %(cap)s in this"
         " period. Pay the open invoice or change the card before then."
     )
-    cap = words.runs(held.cap if held.cap is not None else held.plan.runs_limit)
+    cap = words.runs(held.cap if held.cap is not None else held.plan_limit)
     return Advice(
         "grace", "bad", _("A payment failed"), text % {**paid, "until": words.day(until), "cap": cap}, (PAY, PORTAL)
     )
@@ -201,7 +201,7 @@ def _edges(subscription: Subscription, held: Entitlement, paid: dict[str, str], 
                 (SUPPORT,),
             )
     elif not subscription.is_period_paid:
-        cap = words.runs(held.cap if held.cap is not None else held.plan.runs_limit)
+        cap = words.runs(held.cap if held.cap is not None else held.plan_limit)
         yield Advice(
             "unsettled",
             "info",

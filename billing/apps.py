@@ -1,6 +1,7 @@
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class BillingConfig(AppConfig):
@@ -9,14 +10,15 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         from accounts import access
         from accounts.signals import member_joining, ownership_beginning, payer_changed, workspace_created
-        from billing import checks, mirror, mirror_admin, sdk, secret_key  # noqa: F401  (registers the system checks)
+        from billing import checks, mirror, roles, sdk, secret_key  # noqa: F401  (registers the system checks)
         from billing.facts import ADDITION
 
         sdk.set_up()
         secret_key.keep_out_of_the_database()
         mirror.follow_no_features()
-        mirror_admin.take_over()
         access.add(ADDITION)
+        # The last of the apps to be migrated: by then every permission is there.
+        post_migrate.connect(roles.load, sender=apps.get_app_config("sessions_app"), dispatch_uid="billing.roles")
         workspace_created.connect(open_subscription, dispatch_uid="billing.open_subscription")
         payer_changed.connect(address_invoices, dispatch_uid="billing.address_invoices")
         member_joining.connect(ask_for_seat, dispatch_uid="billing.ask_for_seat")

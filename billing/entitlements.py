@@ -31,6 +31,11 @@ class Entitlement:
     override: int | None = None
     cap: int | None = None
 
+    @property
+    def plan_limit(self) -> int | None:
+        """The plan's own for this period: what was changed since it began holds from the next one on."""
+        return self.plan.runs_limit_of(self.period.start)
+
     def limit(self, bucket_plan_id: object = None, bucket_limit: int | None = None) -> int | None:
         """Runs of the period, None for no limit.
 
@@ -39,7 +44,7 @@ class Entitlement:
         """
         if self.override is not None:
             return self.override
-        limit = bucket_limit if bucket_plan_id == self.plan.pk else self.plan.runs_limit
+        limit = bucket_limit if bucket_plan_id == self.plan.pk else self.plan_limit
         if self.cap is None:
             return limit
         return self.cap if limit is None else min(limit, self.cap)
@@ -57,11 +62,12 @@ def entitlement(subscription: Subscription, now: datetime) -> Entitlement:
 
 
 def grace_end(subscription: Subscription) -> datetime | None:
-    """Until when a past-due subscription keeps its plan: counted from the oldest unpaid invoice at Stripe."""
+    """Until when a past-due subscription keeps its plan: from the oldest unpaid invoice at Stripe, or as staff said."""
     if subscription.stripe_status != "past_due" or subscription.paid_plan is None:
         return None
     since = subscription.oldest_unpaid_at or subscription.paid_start
-    return since + timedelta(days=subscription.paid_plan.grace_days) if since else None
+    ends = [subscription.grace_until, since + timedelta(days=subscription.paid_plan.grace_days) if since else None]
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _live(subscription: Subscription, now: datetime) -> Iterator[Entitlement]:

@@ -62,7 +62,7 @@ class Quota:
     @property
     def limit(self) -> int | None:
         if self.bucket is None:
-            return self.entitlement.limit(self.entitlement.plan.pk, self.entitlement.plan.runs_limit)
+            return self.entitlement.limit(self.entitlement.plan.pk, self.entitlement.plan_limit)
         return self.entitlement.limit(self.bucket.plan_id, self.bucket.runs_limit)
 
     @property
@@ -72,6 +72,21 @@ class Quota:
     @property
     def remaining(self) -> int | None:
         return None if self.left is None else self.left + self.credits
+
+    def facts(self) -> dict[str, Any]:
+        """As it is kept beside a refusal: what held at that instant, and how much of it was used."""
+        held = self.entitlement
+        return {
+            "plan": held.plan.slug,
+            "source": held.source,
+            "period_start": held.period.start,
+            "period_end": held.period.end,
+            "limit": self.limit,
+            "override": held.override,
+            "cap": held.cap,
+            "used": self.used,
+            "credits": self.credits,
+        }
 
     def headers(self) -> dict[str, str]:
         """X-Quota-*: the limit and the rest in runs, the reset in Unix seconds."""
@@ -88,8 +103,8 @@ class Refused(Problem):
     status_code: int = 402
 
     def __init__(self, detail: str, code: str, quota: Quota) -> None:
-        held = self.held = quota.entitlement
-        self.workspace_id = quota.subscription.workspace_id
+        held = quota.entitlement
+        self.quota = quota
         super().__init__(
             detail,
             code,
@@ -104,8 +119,15 @@ class Refused(Problem):
             upgrade_url=f"{settings.SITE_URL}/billing/",
         )
 
-    def answered(self, response: HttpResponseBase) -> None:
-        refusals.note(response, workspace_id=self.workspace_id, code=self.code, plan_id=self.held.plan.pk)
+    def answered(self, response: HttpResponseBase, user_id: uuid.UUID | None) -> None:
+        refusals.note(
+            response,
+            workspace_id=self.quota.subscription.workspace_id,
+            code=self.code,
+            user_id=user_id,
+            plan_id=self.quota.entitlement.plan.pk,
+            held=self.quota.facts(),
+        )
 
 
 class QuotaExceeded(Refused):
@@ -210,7 +232,7 @@ def open_period(quota: Quota, *, now: datetime) -> None:
                 "start": held.period.start,
                 "end": held.period.end,
                 "plan": held.plan.pk,
-                "limit": held.plan.runs_limit,
+                "limit": held.plan_limit,
                 "now": now,
             },
         )
@@ -433,7 +455,7 @@ def _consume_period(quota: Quota, run: Making, now: datetime) -> Consumed | None
             "source": held.bucket_source,
             "start": held.period.start,
             "plan": held.plan.pk,
-            "limit": held.plan.runs_limit,
+            "limit": held.plan_limit,
             "override": held.override,
             "cap": held.cap,
             "now": now,

@@ -17,10 +17,11 @@ from django.db import connection
 from django.db.models import Count, Q
 
 from accounts.errors import Problem
-from billing import gateway, leftovers, proofs, sync
+from accounts.models import User
+from billing import audit, gateway, leftovers, proofs, sync
 from billing.drift import NOTHING, Difference, differences_of, mend, rows, statuses_of, words
 from billing.findings import Drift, Failure, Orphan, Outcome
-from billing.models import AuditEntry, ReconciliationReport, StripeEvent, StripeOperation, Subscription
+from billing.models import ReconciliationReport, StripeEvent, StripeOperation, Subscription
 from billing.snapshots import CHARGED, ENDED
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def reconcile(
     now: datetime,
     is_dry_run: bool = False,
     only: Collection[UUID] | None = None,
+    actor: User | None = None,
     progress: Progress = silently,
 ) -> Outcome:
     """Of `only` these workspaces, Stripe's lists are not walked. A dry run writes nothing at all.
@@ -64,7 +66,7 @@ def reconcile(
     Raises BillingNotConfigured and AlreadyUnderWay. What fails at Stripe is part of the outcome.
     """
     gateway.client()
-    walk = _Walk(now, is_dry_run, only, progress)
+    walk = _Walk(now, is_dry_run, only, actor, progress)
     if is_dry_run:
         walk.go()
         return walk.outcome
@@ -95,8 +97,15 @@ def _turn() -> Iterator[None]:
 
 
 class _Walk:
-    def __init__(self, now: datetime, is_dry_run: bool, only: Collection[UUID] | None, progress: Progress) -> None:
-        self.now, self.is_dry_run, self.only, self.progress = now, is_dry_run, only, progress
+    def __init__(
+        self,
+        now: datetime,
+        is_dry_run: bool,
+        only: Collection[UUID] | None,
+        actor: User | None,
+        progress: Progress,
+    ) -> None:
+        self.now, self.is_dry_run, self.only, self.actor, self.progress = now, is_dry_run, only, actor, progress
         self.outcome = Outcome()
         # By subscription or operation.
         self._drifted: set[UUID] = set()
@@ -263,12 +272,13 @@ class _Walk:
         self, thing: Subscription | StripeOperation, subscription: Subscription | None, found: list[Difference]
     ) -> None:
         self.outcome.mended += 1
-        AuditEntry.objects.create(
-            at=self.now,
-            action="reconcile",
-            workspace_id=subscription.workspace_id if subscription else None,
-            target=f"{thing._meta.model_name}:{thing.pk}",
+        audit.record(
+            "reconcile",
+            target=thing,
+            workspace=subscription.workspace if subscription else None,
             reason="Stripe held something else",
+            actor=self.actor,
+            now=self.now,
             before={one.what: one.ours for one in found},
             after={one.what: one.theirs for one in found},
         )

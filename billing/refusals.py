@@ -1,17 +1,21 @@
 """The 402s that were answered, kept for whoever wonders afterwards why something was not started.
 
 A program that is refused asks again and again, so a refusal must cost next to nothing: the process
-counts, and writes at most once a minute for each workspace and code, after the answer has gone out
-and outside its transaction. What it counted since the last write is lost with it, so a row says at least.
+counts, and writes at most once in REFUSALS_WRITTEN_EVERY seconds for each workspace and code, after the answer
+has gone out and outside its transaction. What it counted since the last write is lost with it, so a row says at least.
 """
 
+import json
 import logging
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, connection
 from django.db.models import Max, QuerySet, Sum
 from django.db.models.functions import TruncDate
@@ -23,10 +27,14 @@ from billing.models import Refusal
 
 log = logging.getLogger(__name__)
 
-WRITTEN_EVERY = 60.0
 # Of workspaces and codes that a process counts at once; beyond that the oldest are forgotten.
 MOST = 10_000
-KEPT = timedelta(days=90)
+
+
+def kept() -> timedelta:
+    """For how long; the setting is in days."""
+    return timedelta(days=settings.REFUSALS_KEPT_DAYS)
+
 
 type Kind = tuple[uuid.UUID, str]
 
@@ -45,8 +53,8 @@ class Tally:
     def add(self, kind: Kind, *, second: float) -> int:
         """How many to write now; 0 while the last write is less than a minute ago."""
         with self._lock:
-            count, written = self._counted.get(kind, (0, second - WRITTEN_EVERY))
-            if second - written < WRITTEN_EVERY:
+            count, written = self._counted.get(kind, (0, second - settings.REFUSALS_WRITTEN_EVERY))
+            if second - written < settings.REFUSALS_WRITTEN_EVERY:
                 self._counted[kind] = count + 1, written
                 return 0
             # Taken out first, so that it is put last.
@@ -60,42 +68,71 @@ class Tally:
 _tally = Tally()
 
 
-def note(response: HttpResponseBase, *, workspace_id: uuid.UUID, code: str, plan_id: uuid.UUID) -> None:
+def note(
+    response: HttpResponseBase,
+    *,
+    workspace_id: uuid.UUID,
+    code: str,
+    user_id: uuid.UUID | None,
+    plan_id: uuid.UUID,
+    held: dict[str, Any],
+) -> None:
     """Count a refusal that `response` answers; what is due is written when the response has been sent."""
     count = _tally.add((workspace_id, code), second=time.monotonic())
     if count:
         closers: list[Any] = response._resource_closers  # type: ignore[attr-defined]  # what runs when it is closed
-        closers.append(lambda: _write(workspace_id, code, plan_id, count, clock.now()))
+        refused = Refused(workspace_id, code, user_id, plan_id, held)
+        closers.append(lambda: _write(refused, count, clock.now()))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Whom, with which code, and what they were entitled to."""
+
+    workspace_id: uuid.UUID
+    code: str
+    user_id: uuid.UUID | None
+    plan_id: uuid.UUID
+    held: dict[str, Any]
 
 
 def recent(workspace: Workspace, *, now: datetime) -> QuerySet[Any, Any]:
     """`{day, code, plan__name, times, latest}` of the viewer's days, the latest first."""
-    found = Refusal.objects.filter(workspace=workspace, hour__gt=now - KEPT)
+    found = Refusal.objects.filter(workspace=workspace, minute__gt=now - kept())
     days = found.annotate(day=TruncDate("last_at")).values("day", "code", "plan__name")
     return days.annotate(times=Sum("count"), latest=Max("last_at")).order_by("-latest")
 
 
 def forget_old(now: datetime) -> int:
     """Delete what is kept no longer; the number of rows."""
-    return Refusal.objects.filter(hour__lt=now - KEPT).delete()[0]
+    return Refusal.objects.filter(minute__lt=now - kept()).delete()[0]
 
 
 _WRITE = """
-INSERT INTO billing_refusal AS r (workspace_id, code, plan_id, hour, count, last_at)
-VALUES (%(workspace)s, %(code)s, %(plan)s, %(hour)s, %(count)s, %(now)s)
-ON CONFLICT (workspace_id, code, hour) DO UPDATE
-    SET count = r.count + EXCLUDED.count, plan_id = EXCLUDED.plan_id, last_at = GREATEST(r.last_at, EXCLUDED.last_at)
+INSERT INTO billing_refusal AS r (workspace_id, code, user_id, plan_id, held, minute, count, last_at)
+VALUES (%(workspace)s, %(code)s, %(user)s, %(plan)s, %(held)s, %(minute)s, %(count)s, %(now)s)
+ON CONFLICT (workspace_id, code, minute) DO UPDATE
+    SET count = r.count + EXCLUDED.count, plan_id = EXCLUDED.plan_id, user_id = EXCLUDED.user_id,
+        held = EXCLUDED.held, last_at = GREATEST(r.last_at, EXCLUDED.last_at)
 """
 
 
-def _write(workspace_id: uuid.UUID, code: str, plan_id: uuid.UUID, count: int, now: datetime) -> None:
+def _write(refused: Refused, count: int, now: datetime) -> None:
     """A refusal that could not be written down is still a refusal: it is logged, and no more."""
-    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     try:
         with connection.cursor() as cursor:
             cursor.execute(
                 _WRITE,
-                {"workspace": workspace_id, "code": code, "plan": plan_id, "hour": hour, "count": count, "now": now},
+                {
+                    "workspace": refused.workspace_id,
+                    "code": refused.code,
+                    "user": refused.user_id,
+                    "plan": refused.plan_id,
+                    "held": json.dumps(refused.held, cls=DjangoJSONEncoder),
+                    "minute": now.replace(second=0, microsecond=0),
+                    "count": count,
+                    "now": now,
+                },
             )
     except Error as error:
-        log.warning("A refusal of workspace %s was not written down: %s", workspace_id, error)
+        log.warning("A refusal of workspace %s was not written down: %s", refused.workspace_id, error)

@@ -59,6 +59,8 @@ SITE_URL = SITE_URL.rstrip("/")
 # Applications and middleware
 
 INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
     "accounts.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -72,6 +74,7 @@ INSTALLED_APPS = [
     "allauth.usersessions",
     "corsheaders",
     "django_htmx",
+    "hijack",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -365,6 +368,20 @@ DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="").lower() or "usd"
 if not re.fullmatch(r"[a-z]{3}", DEFAULT_CURRENCY):
     raise ImproperlyConfigured(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}: say three letters, such as usd.")
 
+# Of the 402s of a workspace each process writes down one in so many seconds, with how many there were; kept so long.
+REFUSALS_WRITTEN_EVERY = env.float("REFUSALS_WRITTEN_EVERY", default=60.0)
+REFUSALS_KEPT_DAYS = env.int("REFUSALS_KEPT_DAYS", default=90)
+if REFUSALS_WRITTEN_EVERY < 0 or REFUSALS_KEPT_DAYS < 1:
+    raise ImproperlyConfigured("REFUSALS_WRITTEN_EVERY must be 0 or more, and REFUSALS_KEPT_DAYS 1 or more.")
+
+# What the roles of staff may do with sums: support gives so many runs in one act; beyond a sum in minor
+# units, or so many runs, it takes the admin role.
+STAFF_SUPPORT_RUNS = env.int("STAFF_SUPPORT_RUNS", default=100)
+STAFF_LARGE_RUNS = env.int("STAFF_LARGE_RUNS", default=10_000)
+STAFF_LARGE_AMOUNT = env.int("STAFF_LARGE_AMOUNT", default=50_000)
+if not 0 <= STAFF_SUPPORT_RUNS <= STAFF_LARGE_RUNS or STAFF_LARGE_AMOUNT < 0:
+    raise ImproperlyConfigured("STAFF_SUPPORT_RUNS must be 0 to STAFF_LARGE_RUNS, and STAFF_LARGE_AMOUNT 0 or more.")
+
 # What dj-stripe reads beside them. Metadata names no subscriber: `billing.mirror` says why.
 STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
 STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
@@ -464,6 +481,27 @@ SECURE_CSP = {
     "base-uri": ["'none'"],
     "frame-ancestors": ["'none'"],
 }
+
+# The staff's desk: unfold's Alpine evaluates expressions, and its pages style elements inline.
+STAFF_CSP = SECURE_CSP | {
+    "script-src": ["'self'", "'unsafe-eval'"],
+    "style-src": ["'self'", "'unsafe-inline'"],
+}
+UNFOLD = {
+    "SITE_TITLE": "AI-Manus staff",
+    "SITE_HEADER": "AI-Manus",
+    "SITE_SUBHEADER": "Staff",
+    "SITE_SYMBOL": "support_agent",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["billing.admin.navigation.style"],
+    "BORDER_RADIUS": "6px",
+    "COMMAND": {"search_models": False, "search_callback": "billing.admin.search.found"},
+    "SIDEBAR": {"show_search": True, "navigation": "billing.admin.navigation.sidebar"},
+}
+# Staff look at pages as a person sees them: who may, and for how long, `billing.impersonation` says.
+HIJACK_PERMISSION_CHECK = "billing.impersonation.may_sign_in_as"
+HIJACK_INSERT_BEFORE = None
 
 # Logging: to standard error, one line an event, without bodies, tokens or addresses.
 

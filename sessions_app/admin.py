@@ -1,26 +1,32 @@
 """Sessions and runs, as staff see them: without prompts and answers, which are the customer's."""
 
-from typing import ClassVar
+from uuid import UUID
 
 from django.contrib import admin
+from django.db.models import QuerySet
 
-from accounts.admin import ReadOnly
+from billing.admin import search
+from billing.admin.base import Desk, ReadOnly, Rows
 from sessions_app.models import Run, Session
 
 
-class RunsOfSession(ReadOnly, admin.TabularInline):
+class RunsOfSession(Rows):
     model = Run
     fields = ("status", "failure_kind", "is_charged", "created_at", "started_at", "finished_at")
-    extra = 0
 
 
 @admin.register(Session)
-class SessionAdmin(ReadOnly, admin.ModelAdmin):
+class SessionAdmin(ReadOnly, Desk):
     list_display = ("id", "workspace", "status", "last_activity_at", "created_at")
     list_filter = ("status",)
     list_select_related = ("workspace",)
-    search_fields = ("id", "workspace__name", "workspace__id", "created_by__email")
+    search_path = "workspace_id"
     fields = ("id", "workspace", "created_by", "status", "last_activity_at", "created_at", "deleted_at")
     inlines = (RunsOfSession,)
-    ordering: ClassVar = ["-last_activity_at"]
-    show_full_result_count = False
+
+
+def _workspaces_of(id: UUID) -> QuerySet[Session, UUID]:
+    return Session.objects.filter(pk=id).values_list("workspace_id", flat=True)
+
+
+search.add(_workspaces_of)

@@ -65,7 +65,7 @@ def sessions(request: HttpRequest, held: Access) -> HttpResponse:
     try:
         return redirect(once(request, held, start))
     except Problem as problem:
-        return with_problem(_home(request, held, form, problem=problem), problem)
+        return with_problem(request, _home(request, held, form, problem=problem), problem)
 
 
 @page(Act.RUN)
@@ -94,7 +94,7 @@ def runs(request: HttpRequest, held: Access, session_id: uuid.UUID) -> HttpRespo
     try:
         return redirect(once(request, held, execute))
     except Problem as problem:
-        return with_problem(_session(request, held, found, form, problem=problem), problem)
+        return with_problem(request, _session(request, held, found, form, problem=problem), problem)
 
 
 @page(Act.RUN)

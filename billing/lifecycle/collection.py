@@ -5,10 +5,10 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import User
-from billing import gateway, sync
+from billing import audit, gateway, sync
 from billing.lifecycle import standing
 from billing.lifecycle.refunds import give_back
-from billing.models import AuditEntry, Subscription, SubscriptionChange
+from billing.models import Subscription, SubscriptionChange
 from billing.snapshots import subscription_of
 
 
@@ -113,13 +113,13 @@ def _audit(
     now: datetime,
     **more: object,
 ) -> None:
-    AuditEntry.objects.create(
-        at=now,
-        actor=actor,
-        action=action,
-        workspace_id=subscription.workspace_id,
-        target=f"subscription:{subscription.pk}",
+    audit.record(
+        action,
+        target=subscription,
+        workspace=subscription.workspace,
         reason=reason,
+        actor=actor,
+        now=now,
         before=before,
         after=subscription.facts() | more,
     )

@@ -5,7 +5,8 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import User
-from billing.models import AuditEntry, Plan, Subscription, SubscriptionChange
+from billing import audit
+from billing.models import Plan, Subscription, SubscriptionChange
 
 
 def comp(
@@ -30,13 +31,13 @@ def comp(
             comp_end=until,
             comp_reason=reason,
         )
-        AuditEntry.objects.create(
-            at=now,
-            actor=actor,
-            action="comp",
-            workspace_id=subscription.workspace_id,
-            target=f"subscription:{subscription.pk}",
+        audit.record(
+            "comp",
+            target=subscription,
+            workspace=subscription.workspace,
             reason=reason,
+            actor=actor,
+            now=now,
             before=before,
             after=subscription.facts(),
         )

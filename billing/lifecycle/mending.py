@@ -3,10 +3,10 @@
 import logging
 from datetime import datetime
 
-from billing import gateway, sync
+from billing import audit, gateway, sync
 from billing.lifecycle import standing
 from billing.lifecycle.refunds import give_back
-from billing.models import AuditEntry, Subscription, SubscriptionChange
+from billing.models import Subscription, SubscriptionChange
 from billing.snapshots import Held, Snapshot
 
 log = logging.getLogger(__name__)
@@ -36,12 +36,12 @@ def _give_back(subscription: Subscription, snapshot: Snapshot, extra: Held, *, n
         if invoice["status"] == "paid" and invoice["amount_paid"] > 0:
             refunded += give_back(subscription, invoice["id"], reason="duplicate")
     gateway.cancel_now(extra.id, reason="Bought twice")
-    AuditEntry.objects.create(
-        at=now,
-        actor=None,
-        action="mend double purchase",
-        workspace_id=subscription.workspace_id,
+    audit.record(
+        "mend double purchase",
         target=f"stripe:{extra.id}",
+        workspace=subscription.workspace,
+        actor=None,
+        now=now,
         reason="Two live subscriptions of one workspace",
         before={"subscriptions": [held.id for held in snapshot.charged]},
         after={"cancelled": extra.id, "refunded": refunded},

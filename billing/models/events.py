@@ -43,6 +43,7 @@ class StripeEvent(models.Model):
             models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="event_waiting_by_instant"),
             models.Index(fields=["state", "-id"], condition=~Q(state="done"), name="event_not_done"),
             models.Index(fields=["customer", "-id"], name="event_by_customer"),
+            models.Index(fields=["type", "-id"], name="event_by_type"),
             models.Index(fields=["done_at"], condition=Q(state="done"), name="event_done"),
         ]
         constraints: ClassVar = [

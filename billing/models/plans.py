@@ -1,5 +1,6 @@
 """What is sold: plans, whose limits are columns, and the prices at which they are paid."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -55,6 +56,11 @@ class Plan(models.Model):
         default=0, help_text="Above 0, runs are taken before those of plans with a smaller number."
     )
     is_public = models.BooleanField(default=True, help_text="Shown on the pricing page and in the API.")
+    retired_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Not sold since then; who has it keeps it."
+    )
+    # What the limit was: `{until, runs_limit}`, the oldest first. A period keeps the limit that held as it began.
+    earlier_limits = models.JSONField(default=list, db_default=[], editable=False)
     # The catalogue's values when they were last loaded: what differs from them, staff changed.
     loaded = models.JSONField(default=dict, editable=False)
 
@@ -75,6 +81,14 @@ class Plan(models.Model):
         if self.grace_runs is not None or self.runs_limit is None:
             return self.grace_runs
         return -(-self.runs_limit // 10)
+
+    def runs_limit_of(self, start: datetime) -> int | None:
+        """Runs of a period that begins at `start`; None for no limit."""
+        for earlier in self.earlier_limits:
+            if start < datetime.fromisoformat(earlier["until"]):
+                limit: int | None = earlier["runs_limit"]
+                return limit
+        return self.runs_limit
 
     def has(self, feature: str) -> bool:
         return feature in self.features

@@ -51,6 +51,8 @@ class StripeOperation(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "kind", "-id"], name="operation_by_workspace"),
             models.Index(fields=["kind", "-id"], condition=Q(finished_at=None), name="operation_open"),
+            models.Index(fields=["kind", "-id"], name="operation_by_kind"),
+            models.Index(fields=["stripe_id"], condition=~Q(stripe_id=""), name="operation_by_stripe"),
             models.Index(
                 fields=["look_at"], condition=Q(finished_at=None, look_at__isnull=False), name="operation_left_open"
             ),

@@ -66,6 +66,10 @@ class Subscription(models.Model):
         max_length=30, blank=True, help_text="Stripe's own word, also one never seen before."
     )
     paid_interval = models.CharField(max_length=5, choices=Interval, blank=True)
+    monthly_amount = models.PositiveIntegerField(
+        default=0, help_text="Minor units a month of what is subscribed to: after discounts, without tax."
+    )
+    currency = models.CharField(max_length=3, blank=True, default="")
     paid_anchor = models.DateTimeField(null=True, blank=True, help_text="From which the months of a period are cut.")
     paid_start = models.DateTimeField(null=True, blank=True)
     paid_end = models.DateTimeField(null=True, blank=True)
@@ -78,12 +82,18 @@ class Subscription(models.Model):
     pending_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     pending_interval = models.CharField(max_length=5, choices=Interval, blank=True)
     pending_at = models.DateTimeField(null=True, blank=True)
+    card_expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="The first instant at which the card that pays is no longer good."
+    )
     on_hold_since = models.DateTimeField(
         null=True, blank=True, help_text="A dispute, or a warning of fraud, is open: what is paid entitles to nothing."
     )
     hold_reason = models.CharField(max_length=255, blank=True, help_text="The dispute or warning at Stripe.")
     # Staff's own: what they have looked at and found in order.
     hold_released = models.CharField(max_length=255, blank=True, help_text="A dispute or warning that holds nothing.")
+    grace_until = models.DateTimeField(
+        null=True, blank=True, help_text="Past due keeps the plan until then, though its days of grace are over."
+    )
 
     # How fresh that is. A sync takes a number, fetches, and writes only while the number is its own.
     sync_number = models.PositiveBigIntegerField(default=0, editable=False)
@@ -98,8 +108,35 @@ class Subscription(models.Model):
     objects: ClassVar[SubscriptionManager] = SubscriptionManager()
 
     class Meta:
+        # What staff may do, by role: see `billing.roles`.
+        permissions: ClassVar = [
+            ("give_credits", "Can give and take credits"),
+            ("steer_subscription", "Can change what a workspace is entitled to"),
+            ("move_money", "Can refund, and steer what Stripe collects"),
+            ("sync_with_stripe", "Can have Stripe asked again"),
+            ("replay_events", "Can replay deliveries of Stripe"),
+            ("reconcile", "Can reconcile with Stripe"),
+            ("decide_large", "Can decide about large sums"),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["sync_due_at"], condition=Q(sync_due_at__isnull=False), name="subscription_sync_due"),
+            # What staff look for: a status, a plan, and whatever ends soon.
+            models.Index(
+                fields=["stripe_status", "paid_plan", "-id"],
+                condition=~Q(stripe_status=""),
+                name="subscription_by_status",
+            ),
+            models.Index(
+                fields=["stripe_subscription_id"],
+                condition=~Q(stripe_subscription_id=""),
+                name="subscription_by_stripe",
+            ),
+            models.Index(fields=["trial_end"], condition=Q(trial_end__isnull=False), name="subscription_trial_end"),
+            models.Index(fields=["comp_end"], condition=Q(comp_end__isnull=False), name="subscription_comp_end"),
+            models.Index(fields=["-id"], condition=Q(on_hold_since__isnull=False), name="subscription_on_hold"),
+            models.Index(
+                fields=["paid_end"], condition=Q(card_expires_at__lte=F("paid_end")), name="subscription_card_expires"
+            ),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(
@@ -180,7 +217,7 @@ class SubscriptionChange(models.Model):
 
     CREATED, TRIAL, COMP, OVERRIDE, STRIPE = "created", "trial", "comp", "override", "stripe"
     CUSTOMER, UPGRADE, DOWNGRADE, CANCEL, RESUME = "customer", "upgrade", "downgrade", "cancel", "resume"
-    PAUSE, RELEASE, CLOSE = "pause", "release", "close"
+    PAUSE, RELEASE, CLOSE, GRACE = "pause", "release", "close", "grace"
     # Stripe's words for a subscription whose price counts towards monthly recurring revenue.
     EARNING = frozenset({"active", "past_due"})
 
@@ -222,27 +259,3 @@ class TrialUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at}"
-
-
-class AuditEntry(models.Model):
-    """Append-only: what staff, or a command in their hands, did; who, when, why, before, after."""
-
-    id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)
-    at = models.DateTimeField()
-    actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False)
-    action = models.CharField(max_length=60)
-    workspace = models.ForeignKey(
-        Workspace, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
-    )
-    target = models.CharField(max_length=100, help_text="What it was done to, as model:id.")
-    reason = models.CharField(max_length=200)
-    before = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
-    after = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
-
-    class Meta:
-        ordering: ClassVar = ["-id"]
-        verbose_name_plural = "audit entries"
-        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="audit_by_workspace")]
-
-    def __str__(self) -> str:
-        return f"{self.action} of {self.target}"

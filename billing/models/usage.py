@@ -33,6 +33,10 @@ class UsagePeriod(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-starts_at"]
+        indexes: ClassVar = [
+            models.Index(fields=["plan", "ends_at"], name="usage_period_by_plan"),
+            models.Index(fields=["source", "-id"], name="usage_period_by_source"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workspace", "source", "starts_at"], name="usage_period_once"),
             models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="usage_period_is_not_empty"),
@@ -70,7 +74,8 @@ class CreditGrant(models.Model):
                 fields=["workspace", "expires_at"],
                 condition=Q(used__lt=F("quantity")),
                 name="grant_with_something_left",
-            )
+            ),
+            models.Index(fields=["kind", "-id"], name="grant_by_kind"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(used__lte=F("quantity")), name="grant_is_not_overdrawn"),
@@ -117,6 +122,7 @@ class LedgerEntry(models.Model):
                 condition=~Q(kind="consume"),
                 name="ledger_but_for_runs",
             ),
+            models.Index(fields=["kind", "-id"], condition=~Q(kind="consume"), name="ledger_by_kind"),
         ]
         constraints: ClassVar = [
             # Invariant 2: a run has one consume line and at most one refund line.

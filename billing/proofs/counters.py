@@ -25,12 +25,13 @@ def repair(*, reason: str, now: datetime) -> int:
             at=now,
             action="repair counter",
             workspace_id=workspace,
+            workspace_name=name,
             target=f"{model}:{id}",
             reason=reason,
             before={"used": before},
             after={"used": after},
         )
-        for model, id, workspace, before, after in mended
+        for model, id, workspace, name, before, after in mended
     )
     return len(mended)
 
@@ -42,7 +43,8 @@ WITH truth AS (
 )
 UPDATE billing_usageperiod b SET used = truth.after FROM truth
 WHERE b.id = truth.id AND truth.before <> truth.after AND truth.after >= 0
-RETURNING 'usageperiod', b.id, b.workspace_id, truth.before, b.used
+RETURNING 'usageperiod', b.id, b.workspace_id,
+    (SELECT name FROM accounts_workspace w WHERE w.id = b.workspace_id), truth.before, b.used
 """
 _REPAIR_GRANTS = """
 WITH truth AS (
@@ -51,5 +53,6 @@ WITH truth AS (
 )
 UPDATE billing_creditgrant g SET used = truth.after FROM truth
 WHERE g.id = truth.id AND truth.before <> truth.after AND truth.after BETWEEN 0 AND g.quantity
-RETURNING 'creditgrant', g.id, g.workspace_id, truth.before, g.used
+RETURNING 'creditgrant', g.id, g.workspace_id,
+    (SELECT name FROM accounts_workspace w WHERE w.id = g.workspace_id), truth.before, g.used
 """

@@ -80,7 +80,7 @@ def test_repair_sets_counters_to_the_ledger_and_leaves_an_audit_entry_for_each(
     entries = {entry.target: entry for entry in AuditEntry.objects.all()}
     assert set(entries) == {f"usageperiod:{period.pk}", f"creditgrant:{grant.pk}"}
     entry = entries[f"usageperiod:{period.pk}"]
-    assert (entry.action, entry.reason, entry.actor) == ("repair counter", "Restored from a copy", None)
+    assert (entry.action, entry.reason, entry.actor_id) == ("repair counter", "Restored from a copy", None)
     assert (entry.before, entry.after, entry.workspace_id) == ({"used": 7}, {"used": 3}, period.workspace_id)
 
 

@@ -21,7 +21,7 @@ from djstripe.models import (
 )
 
 from billing import mirror
-from billing.mirror_admin import COLUMNS
+from billing.admin.mirror import COLUMNS
 from tests.billing.test_mirror import Account
 from tests.fake_stripe.running import API_KEY, StandIn
 from tests.people import Person

@@ -27,9 +27,9 @@ def now(travel: Callable[[timedelta], datetime]) -> datetime:
 
 
 def wrote(person: Person, code: str, at: datetime, count: int = 1) -> None:
-    hour = at.replace(minute=0)
+    minute = at.replace(second=0)
     Refusal.objects.create(
-        workspace=person.workspace, code=code, hour=hour, last_at=at, count=count, plan=Plan.objects.free()
+        workspace=person.workspace, code=code, minute=minute, last_at=at, count=count, plan=Plan.objects.free()
     )
 
 
@@ -39,8 +39,19 @@ def test_it_says_what_was_refused_when_and_on_which_plan(bob: Person, now: datet
     assert not Refusal.objects.exists()
     assert bob.post("/sessions").status_code == 402
     (row,) = Refusal.objects.all()
-    assert (row.workspace, row.code, row.plan, row.count) == (bob.workspace, QUOTA, free, 1)
-    assert (row.hour, row.last_at - NOW < timedelta(minutes=1)) == (at(2026, 11, 20, 14), True)
+    assert (row.workspace, row.user, row.code, row.plan, row.count) == (bob.workspace, bob.user, QUOTA, free, 1)
+    assert row.held == {
+        "plan": "free",
+        "source": "free",
+        "period_start": "2026-11-01T00:00:00Z",
+        "period_end": "2026-12-01T00:00:00Z",
+        "limit": 1,
+        "override": None,
+        "cap": None,
+        "used": 1,
+        "credits": 0,
+    }
+    assert (row.minute, row.last_at - NOW < timedelta(minutes=1)) == (NOW, True)
 
 
 def test_within_a_minute_it_is_counted_and_not_written(bob: Person, now: datetime) -> None:
@@ -67,16 +78,16 @@ def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
     assert (tally.add(first, second=61), tally.add(second, second=61)) == (0, 1)
 
 
-def test_of_one_hour_and_code_there_is_one_row(bob: Person, now: datetime) -> None:
+def test_of_one_minute_and_code_there_is_one_row(bob: Person, now: datetime) -> None:
     plan(Plan.FREE, runs_limit=0)
-    wrote(bob, QUOTA, at(2026, 11, 20, 14, 2), 7)
-    wrote(bob, "seats_exceeded", at(2026, 11, 20, 14, 2), 3)
-    wrote(bob, QUOTA, at(2026, 11, 20, 13, 59), 2)
+    wrote(bob, QUOTA, at(2026, 11, 20, 14, 5), 7)
+    wrote(bob, "seats_exceeded", at(2026, 11, 20, 14, 5), 3)
+    wrote(bob, QUOTA, at(2026, 11, 20, 14, 4), 2)
     assert bob.post("/sessions").status_code == 402
-    assert [(row.code, row.hour.hour, row.count) for row in Refusal.objects.order_by("-hour", "code")] == [
-        (QUOTA, 14, 8),
-        ("seats_exceeded", 14, 3),
-        (QUOTA, 13, 2),
+    assert [(row.code, row.minute.minute, row.count) for row in Refusal.objects.order_by("-minute", "code")] == [
+        (QUOTA, 5, 8),
+        ("seats_exceeded", 5, 3),
+        (QUOTA, 4, 2),
     ]
 
 
@@ -133,5 +144,5 @@ def test_they_are_told_by_the_viewers_day_and_to_their_workspace_alone(bob: Pers
 def test_they_are_kept_for_90_days(bob: Person) -> None:
     wrote(bob, QUOTA, at(2026, 11, 20, 14, 30))
     wrote(bob, QUOTA, at(2026, 11, 20, 15, 30))
-    assert refusals.forget_old(datetime(2027, 2, 18, 14, 30, tzinfo=UTC)) == 1
-    assert Refusal.objects.get().hour.hour == 15
+    assert refusals.forget_old(datetime(2027, 2, 18, 14, 31, tzinfo=UTC)) == 1
+    assert Refusal.objects.get().minute.hour == 15

@@ -5,10 +5,10 @@ webhook secrets, and of which some fail on objects of the present API.
 """
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import ForeignKey, QuerySet
+from django.db.models import ForeignKey, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from djstripe.models import (
@@ -31,8 +31,9 @@ from djstripe.models import (
     SubscriptionSchedule,
 )
 
-from accounts.admin import ReadOnly
 from accounts.models import Workspace
+from billing.admin import search
+from billing.admin.base import Desk, ReadOnly
 from billing.money import amount_in_words
 
 # Beside the id, its day and its mode.
@@ -73,12 +74,8 @@ def called_by_id(row: StripeModel) -> str:
     return str(row.id)
 
 
-class MirrorAdmin(ReadOnly, admin.ModelAdmin):
-    actions = None
+class MirrorAdmin(ReadOnly, Desk):
     list_filter = ("livemode",)
-    ordering: ClassVar = ["-created", "-pk"]
-    # To count a large mirror takes longer than anybody waits.
-    show_full_result_count = False
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return ("id", *COLUMNS[self.model], "created", "livemode")
@@ -91,11 +88,22 @@ class MirrorAdmin(ReadOnly, admin.ModelAdmin):
         return self.get_fields(request, obj)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        wanted = Q(id=text)
+        if self.model is Invoice:
+            wanted |= Q(stripe_data__number=text)
         if self.model is Customer:
-            return ("id", "email", "subscriber__name", "subscriber__id")
-        of_customer = ("id", "email", "subscriber__name", "subscriber__id") if "customer" in self.links() else ()
-        number = ("stripe_data__number",) if self.model is Invoice else ()
-        return ("id", *number, *(f"customer__{name}" for name in of_customer))
+            wanted |= Q(subscriber_id__in=search.workspaces(text))
+        elif "customer" in self.links():
+            wanted |= Q(customer__subscriber_id__in=search.workspaces(text)) | Q(customer__id=text)
+        return queryset.filter(wanted), False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request)
@@ -151,3 +159,6 @@ class MirrorAdmin(ReadOnly, admin.ModelAdmin):
 
 def first(row: StripeModel, names: tuple[str, ...]) -> Any:
     return next((value for name in names if (value := row.stripe_data.get(name)) is not None), None)
+
+
+take_over()

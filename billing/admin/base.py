@@ -1,0 +1,64 @@
+"""What the lists and pages of the desk have in common."""
+
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.paginator import InfinitePaginator
+
+from accounts.admin import ReadOnly
+from billing.admin import search
+
+__all__ = ["Desk", "ReadOnly", "Rows"]
+
+
+class Desk(ModelAdmin):
+    """A list without a count of its rows: over millions that would take longer than anybody waits.
+
+    The newest comes first, by the primary key, in which the instant is; other orders only where an index has them.
+    """
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    list_per_page = 50
+    ordering: ClassVar = ["-pk"]
+    sortable_by: ClassVar = ()
+    list_fullwidth = True
+    # From a row to the id of its workspace; a list without one is not searched.
+    search_path: ClassVar[str] = ""
+    search_help_text = "A name, an e-mail address, or any id of ours or of Stripe's"
+    actions: Any = None
+    # Who deletes what is on the desk deletes history.
+    actions_selection_counter = True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        # Only whether there is a field to search by: see `get_search_results`.
+        return ("pk",) if self.search_path else ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By whose it is: every list is searched in the same words, each by an index."""
+        if not search_term or not self.search_path:
+            return queryset, False
+        by_customer = Q(**{f"{self.search_path}__in": search.workspaces(search_term)})
+        return queryset.filter(by_customer | self.search_here(search_term.strip())), False
+
+    def search_here(self, text: str) -> Q:
+        """What else may be meant in this list."""
+        return Q(pk__in=[])
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request)
+        return found
+
+
+class Rows(ReadOnly, TabularInline):
+    """Rows beside the one that is shown."""
+
+    extra = 0
+    show_change_link = False
