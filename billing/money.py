@@ -13,7 +13,7 @@ THOUSANDTHS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 def amount_in_words(amount: int, currency: str) -> str:
     """`amount` in minor units: 4900 and "usd" are "49.00 USD"."""
-    return f"{_major(amount, currency):,.{_exponent(currency)}f} {currency.upper()}"
+    return f"{_major(amount, currency):,.{exponent_of(currency)}f} {currency.upper()}"
 
 
 def amount_for_viewer(amount: int, currency: str, *, is_short: bool = False) -> str:
@@ -22,7 +22,7 @@ def amount_for_viewer(amount: int, currency: str, *, is_short: bool = False) -> 
     `is_short` leaves out a fraction that is nothing: "$49".
     """
     locale = Locale.parse(to_locale(get_language() or "en"))
-    value, digits = _major(amount, currency), _exponent(currency)
+    value, digits = _major(amount, currency), exponent_of(currency)
     if is_short and value == value.to_integral_value():
         digits = 0
     pattern = locale.currency_formats["standard"].pattern.replace(".00", f".{'0' * digits}" if digits else "")
@@ -30,9 +30,9 @@ def amount_for_viewer(amount: int, currency: str, *, is_short: bool = False) -> 
 
 
 def _major(amount: int, currency: str) -> Decimal:
-    return Decimal(amount).scaleb(-_exponent(currency))
+    return Decimal(amount).scaleb(-exponent_of(currency))
 
 
-def _exponent(currency: str) -> int:
+def exponent_of(currency: str) -> int:
     # Stripe's exponents, which are not everywhere those of ISO 4217.
     return 0 if currency in djstripe_settings.ZERO_DECIMAL_CURRENCIES else 3 if currency in THOUSANDTHS else 2

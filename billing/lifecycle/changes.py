@@ -154,6 +154,17 @@ def cancel(subscription: Subscription, *, reason: str, actor: User | None, now: 
         standing.confirm(subscription, now=now, cause=SubscriptionChange.CANCEL, actor=actor)
 
 
+def end_now(subscription: Subscription, *, reason: str, actor: User | None, now: datetime) -> None:
+    """By staff: whatever is paid ends at this instant, and nothing is given back by it. Raises NotSubscribed."""
+    gateway.client()
+    with standing.turn_of(subscription):
+        _snapshot, live = standing.live(subscription, now=now)
+        sync.ring_by(subscription, now)
+        operations.give_up_open(Kind.RESTORE, workspace=subscription.workspace)
+        gateway.cancel_now(live.id, reason=reason)
+        standing.confirm(subscription, now=now, cause=SubscriptionChange.CANCEL, actor=actor)
+
+
 def resume(subscription: Subscription, *, actor: User | None, now: datetime) -> None:
     """Take back whatever is scheduled: the cancel, or the change at the period's end. A paused one goes on."""
     gateway.client()
