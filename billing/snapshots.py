@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from billing.models import Interval, Plan, Price, Subscription
+from billing.recurring import monthly_amount
 
 # Stripe's words for a subscription that has not ended. See API.md, Billing: cancel.
 LIVE: Final = frozenset({"active", "trialing", "past_due", "unpaid", "paused", "incomplete"})
@@ -190,6 +191,8 @@ class Snapshot:
             "stripe_subscription_id": "",
             "stripe_status": "",
             "paid_interval": "",
+            "monthly_amount": 0,
+            "currency": "",
             "paid_anchor": None,
             "paid_start": None,
             "paid_end": None,
@@ -215,6 +218,8 @@ class Snapshot:
             "stripe_subscription_id": held.id,
             "stripe_status": held.status,
             "paid_interval": held.interval if held.interval in Interval.values else Interval.MONTH.value,
+            "monthly_amount": self._monthly_amount(held) if held.is_live else 0,
+            "currency": str(held.data["currency"]),
             # During a trial at Stripe the anchor is its end, and months are counted from its beginning.
             "paid_anchor": min(instant(held.data["billing_cycle_anchor"]), held.start),
             "paid_start": held.start,
@@ -228,6 +233,12 @@ class Snapshot:
         if held.is_live:
             facts |= self._pending(held, plan)
         return facts
+
+    def _monthly_amount(self, held: Held) -> int:
+        # A subscription without discounts of its own has its customer's.
+        of_customer = self.customer.get("discount")
+        discounts = held.data["discounts"] or ([of_customer] if of_customer else [])
+        return monthly_amount(held.data, discounts, self.invoices_of(held), since=int(held.start.timestamp()))
 
     def _hold(self, before: Subscription) -> dict[str, Any]:
         """By the oldest open dispute, or warning of fraud on the newest charge, that staff have not released."""

@@ -190,7 +190,6 @@ class Subscription(models.Model):
     def append_history(
         self, *, cause: str, before: dict[str, Any], now: datetime, actor: User | None = None
     ) -> "SubscriptionChange":
-        price = self.paid_price if self.stripe_status in SubscriptionChange.EARNING else None
         return SubscriptionChange.objects.create(
             subscription=self,
             at=now,
@@ -198,9 +197,15 @@ class Subscription(models.Model):
             actor=actor,
             before=before,
             after=self.facts(),
-            monthly_amount=price.monthly_amount if price else 0,
-            currency=price.currency if price else "",
+            monthly_amount=self.earned,
+            currency=self.currency if self.earned else "",
         )
+
+    @property
+    def earned(self) -> int:
+        """Minor units a month that count towards monthly recurring revenue: see docs/figures.md."""
+        is_stopped = self.is_collection_paused or self.on_hold_since is not None
+        return self.monthly_amount if self.stripe_status in SubscriptionChange.EARNING and not is_stopped else 0
 
     def facts(self) -> dict[str, Any]:
         """Every fact by column name, as history keeps it."""
@@ -218,7 +223,7 @@ class SubscriptionChange(models.Model):
     CREATED, TRIAL, COMP, OVERRIDE, STRIPE = "created", "trial", "comp", "override", "stripe"
     CUSTOMER, UPGRADE, DOWNGRADE, CANCEL, RESUME = "customer", "upgrade", "downgrade", "cancel", "resume"
     PAUSE, RELEASE, CLOSE, GRACE = "pause", "release", "close", "grace"
-    # Stripe's words for a subscription whose price counts towards monthly recurring revenue.
+    # Stripe's words for a subscription that counts towards monthly recurring revenue, unless something stops it.
     EARNING = frozenset({"active", "past_due"})
 
     id = models.UUIDField(primary_key=True, db_default=UUID7(), editable=False)

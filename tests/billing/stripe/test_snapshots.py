@@ -69,6 +69,8 @@ def test_a_bought_month(subscriber: Payer) -> None:
         "stripe_subscription_id": one.id,
         "stripe_status": "active",
         "paid_interval": "month",
+        "monthly_amount": 1900,
+        "currency": "usd",
         "paid_anchor": instant(one.billing_cycle_anchor),
         "paid_start": instant(start),
         "paid_end": instant(end),
