@@ -86,6 +86,11 @@ def guessing(*, address: str, account: str) -> Iterator[list[bool]]:
                 _record(SIGN_IN_ADDRESS, address)
 
 
+def forget(limit: Limit, subject: str) -> int:
+    """Let somebody try again at once; the number of tries that are forgotten."""
+    return Attempt.objects.filter(scope=limit.scope, subject=_hash(subject)).delete()[0]
+
+
 def forget_old(now: datetime) -> int:
     """Delete what no window reaches any more; the number of rows."""
     return Attempt.objects.filter(at__lt=now - LONGEST_WINDOW).delete()[0]

@@ -123,6 +123,12 @@ def transfer(*, workspace: Workspace, actor: User, member: uuid.UUID, now: datet
     """Make a member the owner, and the owner an admin. Raises what a listener of `ownership_beginning` raises."""
     held, own = hold_team(workspace, actor, Act.TRANSFER)
     found = find(held, member)
+    pass_on(held, own, found, actor=actor, now=now)
+    return found
+
+
+def pass_on(held: Workspace, own: Membership, found: Membership, *, actor: User, now: datetime) -> None:
+    """From the owner to another member, in a workspace that is held. Raises Problem, and what a listener raises."""
     if found.pk == own.pk:
         raise Problem(_("You are the owner already."), "no_change")
     user = hold_user(found.user)
@@ -137,7 +143,6 @@ def transfer(*, workspace: Workspace, actor: User, member: uuid.UUID, now: datet
         _record(membership, actor, before, role, now)
     Ownership.objects.get_or_create(workspace=held, user=user, defaults={"since": now})
     signals.payer_changed.send(sender=Workspace, workspace=held, now=now)
-    return found
 
 
 @transaction.atomic

@@ -9,7 +9,13 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import access
-        from accounts.signals import member_joining, ownership_beginning, payer_changed, workspace_created
+        from accounts.signals import (
+            account_ending,
+            member_joining,
+            ownership_beginning,
+            payer_changed,
+            workspace_created,
+        )
         from billing import checks, mirror, roles, sdk, secret_key  # noqa: F401  (registers the system checks)
         from billing.facts import ADDITION
 
@@ -22,6 +28,7 @@ class BillingConfig(AppConfig):
         workspace_created.connect(open_subscription, dispatch_uid="billing.open_subscription")
         payer_changed.connect(address_invoices, dispatch_uid="billing.address_invoices")
         member_joining.connect(ask_for_seat, dispatch_uid="billing.ask_for_seat")
+        account_ending.connect(refuse_to_strand, dispatch_uid="billing.refuse_to_strand")
         ownership_beginning.connect(ask_for_team, dispatch_uid="billing.ask_for_team")
 
 
@@ -53,3 +60,9 @@ def ask_for_team(*, user: Any, workspace: Any, now: Any, **kwargs: Any) -> None:
     from billing import teams
 
     teams.refuse_second_unpaid(user, workspace, now=now)
+
+
+def refuse_to_strand(*, workspaces: Any, **kwargs: Any) -> None:
+    from billing import teams
+
+    teams.refuse_to_strand(workspaces)

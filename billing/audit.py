@@ -7,7 +7,9 @@ from typing import Any
 from django.db.models import Model
 
 from accounts.models import User, Workspace
-from billing.models import AuditEntry
+from billing.models import AuditEntry, Plan, Price
+
+UUID_LENGTH = 36
 
 
 def record(
@@ -37,6 +39,22 @@ def record(
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """`(name, before, after)` of what differs."""
+    """`(name, before, after)` of what differs; what was not there and what is empty are the same."""
     names = [*before, *(name for name in after if name not in before)]
-    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+    pairs = ((name, before.get(name) or None, after.get(name) or None) for name in names)
+    return [(name, was, now) for name, was, now in pairs if was != now]
+
+
+def in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The same for a reader: plans and prices by name. Two statements where there are any, else none."""
+    found = changes(before, after)
+    ids = {str(value) for name, *both in found if name.endswith(("plan_id", "price_id")) for value in both if value}
+    names: dict[str, str] = {}
+    if ids:
+        named = [id for id in ids if len(id) == UUID_LENGTH]
+        names = {str(plan.pk): plan.name for plan in Plan.objects.filter(pk__in=named)}
+        names |= {str(price.pk): price.in_words for price in Price.objects.filter(pk__in=named)}
+    return [
+        (name.removesuffix("_id").replace("_", " "), names.get(str(was), was), names.get(str(now), now))
+        for name, was, now in found
+    ]

@@ -11,9 +11,10 @@ from procrastinate.contrib.django import app
 from accounts import clock
 from accounts.errors import Problem
 from accounts.jobs import HOUSEKEEPING_QUEUE
+from accounts.turns import turn
 from billing import deliveries, gateway, lifecycle, mirror, proofs, refusals, sync
 from billing.lifecycle import operations
-from billing.models import Subscription
+from billing.models import Batch, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,17 @@ def settle_act(*, workspace_id: str) -> None:
 @app.task(queue=BILLING_QUEUE, retry=UNTIL_STRIPE_ANSWERS)
 def end_after_lost_dispute(*, workspace_id: str) -> None:
     lifecycle.end_after_lost_dispute(_subscription(workspace_id), now=clock.now())
+
+
+@app.task(queue=BILLING_QUEUE, retry=UNTIL_STRIPE_ANSWERS)
+def carry_out_batch(*, batch_id: str) -> None:
+    """An act of staff on many workspaces; what was done of it stays done when this one dies."""
+    from billing import acts
+    from billing.acts import batches
+
+    batch = Batch.objects.select_related("actor").get(pk=batch_id)
+    with turn(f"batch:{batch_id}"):
+        batches.carry_out(batch, acts.WORKSPACE[batch.act], now=clock.now())
 
 
 def _subscription(workspace_id: str) -> Subscription:

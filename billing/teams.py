@@ -1,8 +1,10 @@
 """What plans say about teams: how many members one has, and how many somebody owns without a plan."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import F
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -13,6 +15,7 @@ from billing.entitlements import entitlement
 from billing.models import Source, Subscription, UsagePeriod
 from billing.periods import calendar_month
 from billing.quotas import Quota, Refused, quota_for, short_name
+from billing.snapshots import CHARGED
 
 UNPAID = (Source.FREE, Source.TRIAL)
 
@@ -90,3 +93,15 @@ def _why(*, is_own: bool, is_closed: bool, now: datetime) -> str:
 
 def _is_unpaid(subscription: Subscription, now: datetime) -> bool:
     return entitlement(subscription, now).source in UNPAID
+
+
+def refuse_to_strand(workspaces: Sequence[Workspace]) -> None:
+    """Invariant 14: nobody pays for what nobody can use. Raises Problem."""
+    paying = Subscription.objects.filter(
+        workspace__in=workspaces, stripe_status__in=CHARGED, is_collection_paused=False
+    ).exclude(cancel_at__lte=F("paid_end"))
+    names = list(paying.order_by("pk").values_list("workspace__name", flat=True))
+    if names:
+        raise Problem(
+            f"Stripe goes on charging for {', '.join(names)}. Cancel, end or transfer that first.", "last_owner"
+        )

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts import account_pages, errors, health
+from billing import impersonation
 from billing.pages import pricing
 from billing.workspace_pages import close_workspace
 from sessions_app.pages import root
@@ -22,6 +23,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
+    path("impersonation/end", impersonation.end, name="end_impersonation"),
     path("accounts/", include("accounts.sign_in_urls")),
     path("i18n/setlang/", account_pages.language, name="set_language"),
     path("", include("accounts.page_urls")),

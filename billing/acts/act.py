@@ -51,6 +51,8 @@ class Act[Target]:
     # Takes something away: its button says so.
     is_harsh: ClassVar[bool] = False
     is_for_many: ClassVar[bool] = False
+    # Reaches beyond the database, where no rollback undoes it.
+    is_at_stripe: ClassVar[bool] = False
     group: ClassVar[str] = ""
 
     def may(self, user: User) -> bool:

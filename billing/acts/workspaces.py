@@ -209,6 +209,7 @@ class EndOverride(WorkspaceAct):
 
 class ChangePlan(WorkspaceAct):
     name, label, group = "change-plan", "Change the plan", MONEY
+    is_at_stripe = True
     explanation = (
         "As the customer would: a larger plan now, charged at once less the unused time; a smaller one at the"
         " period's end. Only where something is paid for already: nobody can buy in a customer's name."
@@ -234,6 +235,7 @@ class ChangePlan(WorkspaceAct):
 
 class CancelAtEnd(WorkspaceAct):
     name, label, group = "cancel", "Cancel at the period's end", MONEY
+    is_at_stripe = True
     explanation = "The plan is kept until the end of what is paid, and nothing is charged after it."
     permission = "billing.move_money"
     is_harsh = is_for_many = is_grave = True
@@ -257,6 +259,7 @@ class CancelAtEnd(WorkspaceAct):
 
 class EndNow(WorkspaceAct):
     name, label, group = "end-now", "End the plan now", MONEY
+    is_at_stripe = True
     explanation = "The subscription is cancelled at Stripe at once. Nothing is given back by it: refund beside it."
     permission = "billing.move_money"
     is_harsh = is_grave = True
@@ -276,6 +279,7 @@ class EndNow(WorkspaceAct):
 
 class Resume(WorkspaceAct):
     name, label, group = "resume", "Take back what is scheduled", MONEY
+    is_at_stripe = True
     explanation = "A scheduled cancel, or a change at the period's end, is taken back: the plan goes on as it is."
     permission = "billing.move_money"
     is_grave = True
@@ -294,6 +298,7 @@ class Resume(WorkspaceAct):
 
 class PauseCollection(WorkspaceAct):
     name, label, group = "pause-collection", "Pause collection", MONEY
+    is_at_stripe = True
     explanation = "Stripe collects nothing meanwhile, and what is paid for entitles to nothing: FREE, or a comp, holds."
     permission = "billing.move_money"
     form = PauseForm
@@ -318,6 +323,7 @@ class PauseCollection(WorkspaceAct):
 
 class ResumeCollection(WorkspaceAct):
     name, label, group = "resume-collection", "Resume collection", MONEY
+    is_at_stripe = True
     explanation = "Stripe collects again, from the next invoice on."
     permission = "billing.move_money"
     is_grave = is_for_many = True
@@ -337,6 +343,7 @@ class ResumeCollection(WorkspaceAct):
 
 class Refund(WorkspaceAct):
     name, label, group = "refund", "Refund an invoice", MONEY
+    is_at_stripe = True
     explanation = "In part or whole, never more than was paid. A part changes nothing about the plan."
     permission = "billing.move_money"
     form = RefundForm
@@ -362,6 +369,7 @@ class Refund(WorkspaceAct):
 
 class Sync(WorkspaceAct):
     name, label, group = "sync", "Ask Stripe again", MONEY
+    is_at_stripe = True
     explanation = "Our rows are brought to what Stripe holds now. Safe at any time."
     permission = "billing.sync_with_stripe"
     is_for_many = True
@@ -426,6 +434,7 @@ class ExtendGrace(WorkspaceAct):
 
 class Suspend(WorkspaceAct):
     name, label, group = "suspend", "Suspend", ACCESS
+    is_at_stripe = True
     explanation = "Everything can be read and nothing written; no run starts, and Stripe collects nothing meanwhile."
     permission = "billing.steer_subscription"
     is_harsh = is_for_many = is_grave = True
@@ -448,6 +457,7 @@ class Suspend(WorkspaceAct):
 
 class Restore(WorkspaceAct):
     name, label, group = "restore", "Restore", ACCESS
+    is_at_stripe = True
     explanation = "The workspace works again, and what it pays for is collected again."
     permission = "billing.steer_subscription"
     is_for_many = is_grave = True

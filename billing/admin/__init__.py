@@ -1,5 +1,8 @@
 """The desk from which staff steer billing: everything is shown, and what is done is done by acts."""
 
+from django.contrib import admin
+
+from billing.acts import pages as act_pages
 from billing.admin import (
     audit,
     batches,
@@ -12,6 +15,8 @@ from billing.admin import (
     usage,
     workspaces,
 )
+
+admin.site.add_pages(*act_pages.PAGES)  # type: ignore[attr-defined]  # of accounts.staff.StaffSite
 
 __all__ = [
     "audit",

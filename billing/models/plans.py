@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import UUID7
 from django.utils.translation import gettext_lazy as _
 
+from billing.money import amount_in_words
+
 
 class Feature(models.TextChoices):
     """What can come with a plan. Enforced ones are named by a view; the others are shown."""
@@ -127,6 +129,10 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.plan_id} {self.unit_amount} {self.currency} a {self.interval}"
+
+    @property
+    def in_words(self) -> str:
+        return f"{amount_in_words(self.unit_amount, self.currency)} a {self.interval}"
 
     @property
     def monthly_amount(self) -> int:

@@ -83,7 +83,11 @@ class CreditGrant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.quantity - self.used} of {self.quantity} {self.kind}"
+        return f"{self.left} of {self.quantity} {self.kind}"
+
+    @property
+    def left(self) -> int:
+        return self.quantity - self.used
 
 
 class LedgerEntry(models.Model):
