@@ -1,7 +1,7 @@
 """What Stripe holds of one customer at an instant, and the facts that follow from it. Pure: no database, no calls."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -122,6 +122,8 @@ class Snapshot:
     prices: Mapping[str, Price]
     disputes: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[Mapping[str, Any], ...] = ()
+    # By which subscriptions are paid, by their ids.
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_deleted(self) -> bool:
@@ -193,6 +195,7 @@ class Snapshot:
             "paid_interval": "",
             "monthly_amount": 0,
             "currency": "",
+            "card_expires_at": None,
             "paid_anchor": None,
             "paid_start": None,
             "paid_end": None,
@@ -220,6 +223,7 @@ class Snapshot:
             "paid_interval": held.interval if held.interval in Interval.values else Interval.MONTH.value,
             "monthly_amount": self._monthly_amount(held) if held.is_live else 0,
             "currency": str(held.data["currency"]),
+            "card_expires_at": self._card_expires_at(held) if held.is_live else None,
             # During a trial at Stripe the anchor is its end, and months are counted from its beginning.
             "paid_anchor": min(instant(held.data["billing_cycle_anchor"]), held.start),
             "paid_start": held.start,
@@ -239,6 +243,16 @@ class Snapshot:
         of_customer = self.customer.get("discount")
         discounts = held.data["discounts"] or ([of_customer] if of_customer else [])
         return monthly_amount(held.data, discounts, self.invoices_of(held), since=int(held.start.timestamp()))
+
+    def _card_expires_at(self, held: Held) -> datetime | None:
+        """The first instant at which the card that pays is no longer good; None where no card does."""
+        id = held.data["default_payment_method"] or self.customer["invoice_settings"]["default_payment_method"]
+        card = self.methods[id].get("card") if id in self.methods else None
+        if card is None:
+            return None
+        # Good to the end of its month, whose number is that of the month after it counted from nought.
+        year, month = divmod(card["exp_year"] * 12 + card["exp_month"], 12)
+        return datetime(year, month + 1, 1, tzinfo=UTC)
 
     def _hold(self, before: Subscription) -> dict[str, Any]:
         """By the oldest open dispute, or warning of fraud on the newest charge, that staff have not released."""

@@ -115,6 +115,7 @@ def snapshot_of(held: gateway.Held) -> Snapshot:
         prices={str(price.stripe_price_id): price for price in prices},
         disputes=tuple(one.to_dict(for_json=True) for one in held.disputes),
         warnings=tuple(one.to_dict(for_json=True) for one in held.warnings),
+        methods={one.id: one.to_dict(for_json=True) for one in held.methods},
     )
 
 

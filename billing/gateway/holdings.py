@@ -15,6 +15,8 @@ INVOICE_PARTS = ["discounts", "lines.data.discounts", "payments"]
 # By which a discount says how much it takes off what: four levels, which is as deep as Stripe goes, so that a list,
 # where `data` is one of them, does not reach it.
 DISCOUNT_PARTS = "source.coupon.applies_to"
+# By which card is paid: the subscription's own, else its customer's.
+SUBSCRIPTION_PARTS = ["schedule", "default_payment_method", "customer.invoice_settings.default_payment_method"]
 ENDED = ("canceled", "incomplete_expired")
 
 
@@ -27,6 +29,9 @@ class Held:
     schedules: list[stripe.SubscriptionSchedule] = field(default_factory=list)
     invoices: list[stripe.Invoice] = field(default_factory=list)
     charges: list[stripe.Charge] = field(default_factory=list)
+    # By which subscriptions are paid, and by which open invoices were tried to be.
+    methods: list[stripe.PaymentMethod] = field(default_factory=list)
+    intents: list[stripe.PaymentIntent] = field(default_factory=list)
     disputes: list[stripe.Dispute] = field(default_factory=list)
     warnings: list[stripe.radar.EarlyFraudWarning] = field(default_factory=list)
 
@@ -35,8 +40,8 @@ class Held:
         refunds = [refund for charge in self.charges if charge.refunds for refund in charge.refunds.data]
         found: list[stripe.StripeObject] = [self.customer]
         for several in (
-            *(self.schedules, self.subscriptions, self.invoices),
-            *(self.charges, refunds, self.disputes, self.warnings),
+            *(self.methods, self.schedules, self.subscriptions, self.invoices),
+            *(self.intents, self.charges, refunds, self.disputes, self.warnings),
         ):
             found += several
         return found
@@ -45,7 +50,8 @@ class Held:
 def held_of(customer: str) -> Held:
     """Four calls: the customer, its subscriptions whatever their status, its invoices, its charges.
 
-    A fifth for who was ever charged, a sixth for who has a discount, and one for each charge that was ever disputed.
+    A fifth for who was ever charged, a sixth for who has a discount, and one for each charge that was ever disputed
+    and for each open invoice whose payment never came as far as a charge.
     """
     with errors("read a customer"):
         v1 = client().v1
@@ -55,13 +61,20 @@ def held_of(customer: str) -> Held:
         if found.discount:
             found = v1.customers.retrieve(customer, {"expand": [f"discount.{DISCOUNT_PARTS}"]})
         subscriptions = v1.subscriptions.list(
-            {"customer": customer, "status": "all", "limit": PAGE, "expand": ["data.schedule"]}
+            {
+                "customer": customer,
+                "status": "all",
+                "limit": PAGE,
+                "expand": [f"data.{part}" for part in SUBSCRIPTION_PARTS],
+            }
         ).data
         subscriptions = [_with_discounts(one) for one in subscriptions]
+        methods = _methods_out_of(subscriptions)
         invoices = v1.invoices.list(
             {"customer": customer, "limit": PAGE, "expand": [f"data.{part}" for part in INVOICE_PARTS]}
         ).data
         charges = v1.charges.list({"customer": customer, "limit": PAGE, "expand": CHARGE_PARTS}).data
+        intents = _intents_of(invoices, charges)
         paid = [charge for charge in charges if charge.paid]
         disputes = [
             dispute
@@ -71,14 +84,43 @@ def held_of(customer: str) -> Held:
         ]
         warnings = v1.radar.early_fraud_warnings.list({"charge": paid[0].id, "limit": PAGE}).data if paid else []
     schedules = [one.schedule for one in subscriptions if isinstance(one.schedule, stripe.SubscriptionSchedule)]
-    return Held(found, subscriptions, schedules, invoices, charges, disputes, warnings)
+    return Held(found, subscriptions, schedules, invoices, charges, methods, intents, disputes, warnings)
 
 
 def _with_discounts(subscription: stripe.Subscription) -> stripe.Subscription:
     """The same, with the discounts that make it cheaper in full."""
     if not subscription.discounts or subscription.status in ENDED:
         return subscription
-    return client().v1.subscriptions.retrieve(subscription.id, {"expand": ["schedule", f"discounts.{DISCOUNT_PARTS}"]})
+    return client().v1.subscriptions.retrieve(
+        subscription.id, {"expand": [*SUBSCRIPTION_PARTS, f"discounts.{DISCOUNT_PARTS}"]}
+    )
+
+
+def _methods_out_of(subscriptions: list[stripe.Subscription]) -> list[stripe.PaymentMethod]:
+    """Those that were filled in; in their places are their ids again, as everybody else knows them."""
+    found = []
+    for one in subscriptions:
+        if isinstance(one.customer, stripe.Customer):
+            settings = one.customer.invoice_settings
+            found.append(settings.default_payment_method if settings else None)
+            one.customer = one.customer.id
+        if isinstance(one.default_payment_method, stripe.PaymentMethod):
+            found.append(one.default_payment_method)
+            one.default_payment_method = one.default_payment_method.id
+    return list({one.id: one for one in found if isinstance(one, stripe.PaymentMethod)}.values())
+
+
+def _intents_of(invoices: list[stripe.Invoice], charges: list[stripe.Charge]) -> list[stripe.PaymentIntent]:
+    """How it stands with the payments of open invoices, and why they failed."""
+    intents = (charge.payment_intent for charge in charges)
+    charged = {intent.id: intent for intent in intents if isinstance(intent, stripe.PaymentIntent)}
+    found = []
+    for invoice in invoices:
+        for paying in invoice.payments.data if invoice.status == "open" and invoice.payments else ():
+            id = paying.payment.payment_intent
+            if isinstance(id, str):
+                found.append(charged.get(id) or client().v1.payment_intents.retrieve(id))
+    return found
 
 
 def address_customer(id: str, email: str) -> None:

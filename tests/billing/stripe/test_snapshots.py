@@ -71,6 +71,7 @@ def test_a_bought_month(subscriber: Payer) -> None:
         "paid_interval": "month",
         "monthly_amount": 1900,
         "currency": "usd",
+        "card_expires_at": datetime(2035, 1, 1, tzinfo=UTC),
         "paid_anchor": instant(one.billing_cycle_anchor),
         "paid_start": instant(start),
         "paid_end": instant(end),
