@@ -4,6 +4,7 @@ The statement is written once and prepared by the server. Built by the ORM for e
 these joins would cost more time than the rest of the request.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -156,6 +157,6 @@ def _instance[M: models.Model](model: type[M], values: Any) -> M | None:
         return None
     for index, field in enumerate(fields):
         # What the ORM's compiler would do; of our columns only JSON needs it.
-        if isinstance(field, models.JSONField):
-            row[index] = field.from_db_value(row[index], None, connection)
+        if isinstance(field, models.JSONField) and row[index] is not None:
+            row[index] = json.loads(row[index])
     return model.from_db("default", names, row)

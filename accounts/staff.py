@@ -46,18 +46,14 @@ class StaffSite(UnfoldAdminSite):
             raise PermissionDenied
         return render(request, "accounts/staff_second_factor.html", status=403)
 
-    def logout(  # type: ignore[override]  # the stubs know one kind of answer
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method != "POST":
             return redirect("account_logout")
         devices.forget(request)
         auth.logout(request)
         return redirect("root")
 
-    def password_change(  # type: ignore[override]  # the stubs know one kind of answer
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect("account_change_password")
 
     def _has_factor(self, request: HttpRequest) -> bool:

@@ -64,7 +64,7 @@ def as_it_was(subscription: Subscription, at: datetime) -> Subscription | None:
     plans = {str(plan.pk): plan for plan in Plan.objects.all()}
     for name in ("base_plan", "trial_plan", "comp_plan", "paid_plan", "pending_plan"):
         setattr(was, name, plans.get(str(getattr(was, f"{name}_id"))))
-    was.paid_price = Price.objects.filter(pk=was.paid_price_id).first()
+    was.paid_price = Price.objects.filter(pk=was.paid_price_id).first() if was.paid_price_id else None
     return was
 
 

@@ -42,8 +42,9 @@ def begin(request: HttpRequest, person: User, *, reason: str, now: datetime) -> 
     """This browser sees what the person sees, until it is ended or the time is over."""
     actor = cast(User, request.user)
     # As django-hijack's view reads it.
-    request.POST = request.POST.copy()  # type: ignore[assignment]
-    request.POST["user_pk"] = str(person.pk)  # type: ignore[index]
+    fields = request.POST.copy()
+    fields["user_pk"] = str(person.pk)
+    request.POST = fields  # type: ignore[assignment]
     answer = AcquireUserView.as_view()(request)
     if answer.status_code != 302:
         raise RuntimeError("django-hijack refused what was looked at before.")

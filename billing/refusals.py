@@ -52,9 +52,10 @@ class Tally:
 
     def add(self, kind: Kind, *, second: float) -> int:
         """How many to write now; 0 while the last write is less than a minute ago."""
+        every: float = settings.REFUSALS_WRITTEN_EVERY
         with self._lock:
-            count, written = self._counted.get(kind, (0, second - settings.REFUSALS_WRITTEN_EVERY))
-            if second - written < settings.REFUSALS_WRITTEN_EVERY:
+            count, written = self._counted.get(kind, (0, second - every))
+            if second - written < every:
                 self._counted[kind] = count + 1, written
                 return 0
             # Taken out first, so that it is put last.

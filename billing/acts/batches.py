@@ -103,7 +103,9 @@ def _carry_out_one(item: BatchItem, batch: Batch, act: WorkspaceAct, *, now: dat
     target = rows.get(workspace_id=item.workspace_id)
     form = act.form({**batch.parameters, "reason": batch.reason}, **act.form_arguments(None, now))
     if not form.is_valid():
-        _end(item, BatchItem.State.REFUSED, "; ".join(form.errors.get(name, [""])[0] for name in form.errors))
+        _end(
+            item, BatchItem.State.REFUSED, "; ".join(str(error) for errors in form.errors.values() for error in errors)
+        )
         return
     wish = Wish(form.cleaned_data, batch.reason, batch.actor, now)
     try:

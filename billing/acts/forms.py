@@ -91,7 +91,7 @@ class OverrideForm(UntilForm):
     field_order = ("runs", "until")
 
 
-class PlanField(forms.ModelChoiceField):
+class PlanField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs alone
     widget = UnfoldAdminSelectWidget
 
     def __init__(self, **more: Any) -> None:

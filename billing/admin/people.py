@@ -1,9 +1,10 @@
 """People, as staff see them. Nothing of an account is edited: what is done to it is an act."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -33,7 +34,7 @@ class UserAdmin(ReadOnly, Desk):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         if not self.has_view_permission(request):
-            return super().change_view(request, object_id, form_url, extra_context)
+            raise PermissionDenied
         try:
             person = get_object_or_404(User, pk=UUID(object_id))
         except ValueError as error:
@@ -59,7 +60,7 @@ class UserAdmin(ReadOnly, Desk):
                 for one in AuditEntry.objects.filter(target=f"user:{person.pk}")[:SHOWN]
             ],
             "done": AuditEntry.objects.filter(actor_id=person.pk)[:SHOWN] if person.is_staff else [],
-            "acts": offered_to(request.user, acts.PERSON, person, now),  # type: ignore[arg-type]
+            "acts": offered_to(cast(User, request.user), acts.PERSON, person, now),
             "is_fullwidth": "1",
         }
         return TemplateResponse(request, "admin/person.html", context)

@@ -84,12 +84,12 @@ def people(text: str) -> list[uuid.UUID]:
 def found(request: HttpRequest, text: str) -> list[SearchResult]:
     """For the search over all of the desk."""
     results = []
-    if request.user.has_perm("accounts.view_workspace"):  # type: ignore[union-attr]
+    if request.user.has_perm("accounts.view_workspace"):
         for workspace in Workspace.objects.filter(pk__in=workspaces(text)).select_related("personal_user"):
             link = reverse("admin:accounts_workspace_change", args=[workspace.pk])
             told = workspace.personal_user.email if workspace.personal_user else "Team"
             results.append(SearchResult(title=workspace.name, description=told, link=link, icon="domain"))
-    if request.user.has_perm("accounts.view_user"):  # type: ignore[union-attr]
+    if request.user.has_perm("accounts.view_user"):
         for person in User.objects.filter(pk__in=people(text)):
             link = reverse("admin:accounts_user_change", args=[person.pk])
             results.append(SearchResult(title=person.email, description=person.fullname, link=link, icon="person"))

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -17,7 +18,7 @@ from django.utils.dateparse import parse_datetime
 from djstripe.models import Invoice
 
 from accounts import clock
-from accounts.models import Membership, MembershipChange, Role, Workspace
+from accounts.models import Membership, MembershipChange, Role, User, Workspace
 from billing import acts, audit, explanations, quotas
 from billing.acts.pages import offered_to
 from billing.acts.workspaces import what_stripe_charges
@@ -70,7 +71,7 @@ class WorkspaceAdmin(ReadOnly, Desk):
         return {
             one.name: (_choose(one.name), one.name, f"{one.label} …")
             for one in acts.WORKSPACE.values()
-            if one.is_for_many and one.may(request.user)
+            if one.is_for_many and one.may(cast(User, request.user))
         }
 
     @admin.display(description="Owner")
@@ -90,7 +91,7 @@ class WorkspaceAdmin(ReadOnly, Desk):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         if not self.has_view_permission(request):
-            return super().change_view(request, object_id, form_url, extra_context)
+            raise PermissionDenied
         workspace = get_object_or_404(Workspace.objects.select_related("personal_user"), pk=_uuid(object_id))
         if request.method != "GET":
             # Nothing is edited here: what is done is an act.
@@ -145,7 +146,7 @@ def everything(workspace: Workspace, *, request: HttpRequest, now: datetime) -> 
             (one, audit.in_words(one.before, one.after)[:8])
             for one in AuditEntry.objects.filter(workspace_id=workspace.pk)[:SHOWN]
         ],
-        "acts": offered_to(request.user, acts.WORKSPACE, subscription, now),  # type: ignore[arg-type]
+        "acts": offered_to(cast(User, request.user), acts.WORKSPACE, subscription, now),
         "sections": [section(workspace, runs) for section in _sections],
         "more": urlencode({"q": str(workspace.pk)}),
         "dashboard": "https://dashboard.stripe.com/",
