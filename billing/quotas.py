@@ -232,7 +232,6 @@ def open_period(quota: Quota, *, now: datetime) -> None:
                 "start": held.period.start,
                 "end": held.period.end,
                 "plan": held.plan.pk,
-                "limit": held.plan_limit,
                 "now": now,
             },
         )
@@ -370,17 +369,28 @@ def _limit_of_bucket(line: LedgerEntry, now: datetime) -> int | None:
     return bucket.runs_limit
 
 
-# Who opens it second waits for the first at the predecessor's row, and then finds nothing to carry.
+# The plan's number is read where its row is held: one that staff change at this instant is seen, or waits for
+# the bucket and changes it too. Who opens it second waits for the first at the predecessor's row, and then finds
+# nothing to carry.
 _OPEN_PERIOD = """
-WITH predecessor AS (
+WITH plan AS (
+    SELECT id, runs_limit, earlier_limits FROM billing_plan WHERE id = %(plan)s FOR KEY SHARE
+), most AS (
+    SELECT id, CASE WHEN earlier.was IS NULL THEN runs_limit ELSE (earlier.was ->> 'runs_limit')::int END AS runs_limit
+    FROM plan LEFT JOIN LATERAL (
+        SELECT was FROM jsonb_array_elements(earlier_limits) WITH ORDINALITY AS e (was, place)
+        WHERE %(start)s < (was ->> 'until')::timestamptz ORDER BY place LIMIT 1
+    ) earlier ON true
+), predecessor AS (
     UPDATE billing_usageperiod SET ends_at = %(start)s
     WHERE workspace_id = %(workspace)s AND source = 'paid' AND source = %(source)s
       AND starts_at < %(start)s AND ends_at > %(start)s
     RETURNING used
 ), opened AS (
     INSERT INTO billing_usageperiod (workspace_id, source, starts_at, ends_at, plan_id, runs_limit, used)
-    SELECT %(workspace)s, %(source)s, %(start)s, %(end)s, %(plan)s, %(limit)s, coalesce(max(used), 0)
-    FROM predecessor
+    SELECT %(workspace)s, %(source)s, %(start)s, %(end)s, id, runs_limit,
+        coalesce((SELECT max(used) FROM predecessor), 0)
+    FROM most
     ON CONFLICT (workspace_id, source, starts_at) DO NOTHING
     RETURNING id, used, runs_limit
 )
