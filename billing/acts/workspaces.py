@@ -387,10 +387,10 @@ class Sync(WorkspaceAct):
         if lifecycle.look(target, now=wish.now) is None:
             raise ValueError("This workspace has no customer at Stripe.")
         _record("sync", target, before, wish)
-        changed = len(audit.changes(before, target.facts()))
-        return (
-            f"Stripe was asked: {changed} facts differed and follow it now." if changed else "All is as Stripe has it."
-        )
+        changed = [name.replace("_", " ") for name, *_ in audit.changes(before, target.facts())]
+        if changed:
+            return f"Stripe held something else, which we follow now: {', '.join(changed)}."
+        return "All is as at Stripe."
 
 
 class ReleaseHold(WorkspaceAct):

@@ -27,7 +27,7 @@ def test_paused_collection_entitles_to_nothing_until_it_is_resumed(pro: Payer, s
     assert (pro.sees()["plan"], pro.sees()["monthly_agent_runs_limit"]) == ("pro", 500)
     with pytest.raises(NoChange):
         lifecycle.resume_collection(pro.row, now=clock.now(), **act)
-    done = list(AuditEntry.objects.order_by("id").values_list("action", "actor", "reason"))
+    done = list(AuditEntry.objects.order_by("id").values_list("action", "actor_id", "reason"))
     assert done == [("pause collection", staff.user.pk, "A favour"), ("resume collection", staff.user.pk, "A favour")]
     causes = SubscriptionChange.objects.filter(actor=staff.user).values_list("cause", flat=True)
     assert sorted(causes) == ["pause", "resume"]

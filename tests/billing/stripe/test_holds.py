@@ -41,7 +41,7 @@ def test_a_warning_of_fraud_holds_too_and_staff_release_it(pro: Payer, staff: Pe
     pro.sync()
     assert pro.sees()["plan"] == "pro"
     entry = AuditEntry.objects.get(action="release hold")
-    assert (entry.reason, entry.actor) == ("Spoken to them", staff.user)
+    assert (entry.reason, entry.actor_id) == ("Spoken to them", staff.user.pk)
     change = SubscriptionChange.objects.filter(subscription=pro.row).first()
     assert change is not None
     assert (change.cause, change.actor) == ("release", staff.user)

@@ -130,7 +130,7 @@ def test_drift_is_shown_by_a_dry_run_and_mended_by_a_real_one(subscriber: Payer,
     assert last_line(text) == "Workspaces 1, drifts 1, mended 1, orphans 0, failures 0."
     assert text.endswith("Ours is what Stripe holds.\n")
     (entry,) = AuditEntry.objects.filter(action="reconcile")
-    assert (entry.workspace, entry.actor) == (subscriber.person.workspace, None)
+    assert (entry.workspace_id, entry.actor_id) == (subscriber.person.workspace.pk, None)
     assert entry.after == {line[1]: line[3] for line in lines}
     assert ReconciliationReport.objects.count() == report + 1
     written = ReconciliationReport.objects.latest("id")
