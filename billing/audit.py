@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import Model
 
 from accounts.models import User, Workspace
@@ -58,3 +59,21 @@ def in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[
         (name.removesuffix("_id").replace("_", " "), names.get(str(was), was), names.get(str(now), now))
         for name, was, now in found
     ]
+
+
+def actions() -> list[str]:
+    """What was ever done, each once; read along the index, from one to the next."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE known AS (
+                (SELECT action FROM billing_auditentry ORDER BY action LIMIT 1)
+                UNION ALL
+                SELECT (SELECT a.action FROM billing_auditentry a WHERE a.action > known.action
+                        ORDER BY a.action LIMIT 1)
+                FROM known WHERE known.action IS NOT NULL
+            )
+            SELECT action FROM known WHERE action IS NOT NULL
+            """
+        )
+        return [action for (action,) in cursor.fetchall()]

@@ -67,7 +67,7 @@ def _lines(held: Access, form: LedgerForm) -> QuerySet[LedgerEntry]:
 
 
 def _csv(lines: QuerySet[LedgerEntry]) -> Iterator[str]:
-    echo = csv.writer(_Echo())
+    echo = csv.writer(Echo())
     yield echo.writerow(COLUMNS)
     read = lines.order_by("created_at", "id").values_list(
         "created_at", "kind", "quantity", "run_id", "period_id", "grant_id", "balance", "grant__reason"
@@ -78,7 +78,7 @@ def _csv(lines: QuerySet[LedgerEntry]) -> Iterator[str]:
         yield echo.writerow([cell(value) for value in row])
 
 
-class _Echo:
+class Echo:
     """A file that hands back what is written to it."""
 
     def write(self, text: str) -> str:

@@ -1,16 +1,37 @@
 """What the lists and pages of the desk have in common."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
-from django.db.models import Q, QuerySet
+from django.contrib.admin import ModelAdmin as DjangoModelAdmin
+from django.contrib.admin import display
+from django.contrib.admin.options import ActionLocation
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.paginator import InfinitePaginator
 
 from accounts.admin import ReadOnly
 from billing.admin import search
+from billing.templatetags.desk import when
 
-__all__ = ["Desk", "ReadOnly", "Rows"]
+__all__ = ["MISSING", "Desk", "ReadOnly", "Rows", "at", "linked"]
+
+
+MISSING = "\u2013"
+
+
+def linked(row: Model, text: str) -> str:
+    """To the page of a row of ours."""
+    address = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', address, text)
+
+
+def at(instant: datetime | None) -> str:
+    """In the reader's zone, and in UTC for who points at it."""
+    return str(when(instant))
 
 
 class Desk(ModelAdmin):
@@ -34,6 +55,20 @@ class Desk(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @display(description="Workspace")
+    def customer(self, row: Any) -> str:
+        """With the way to all that is known of it; the row's workspace was read with it."""
+        workspace = getattr(row, "workspace", None)
+        return linked(workspace, str(workspace)) if workspace is not None else MISSING
+
+    def get_action_choices(
+        self, request: HttpRequest, default_choices: Any = None, action_location: Any = ActionLocation.CHANGE_LIST
+    ) -> Any:
+        # As Django has it: unfold's own does not know of the last argument yet.
+        return DjangoModelAdmin.get_action_choices(
+            self, request, default_choices=[("", "Choose an act")], action_location=action_location
+        )
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         # Only whether there is a field to search by: see `get_search_results`.

@@ -62,7 +62,7 @@ def workspaces(text: str) -> list[uuid.UUID]:
     text = text.strip()
     if not text:
         return []
-    if (id := _uuid(text)) is not None:
+    if (id := uuid_of(text)) is not None:
         return list(dict.fromkeys(_by_our_id(id)))[:MOST]
     if match := re.fullmatch(r"([a-z]+(?:_sched)?)_\w+", text):
         return list(dict.fromkeys(_by_stripes_id(match.group(1), text)))[:MOST]
@@ -74,7 +74,7 @@ def people(text: str) -> list[uuid.UUID]:
     text = text.strip()
     if not text:
         return []
-    if "@" in text or _uuid(text) is None:
+    if "@" in text or uuid_of(text) is None:
         found = list(User.objects.filter(email__startswith=text.lower()).values_list("pk", flat=True)[:MOST])
         found += User.objects.filter(fullname__istartswith=text).values_list("pk", flat=True)[:MOST]
         return list(dict.fromkeys(found))[:MOST]
@@ -133,7 +133,7 @@ def _by_name(text: str) -> Iterable[uuid.UUID]:
     yield from Workspace.objects.filter(name__istartswith=text).order_by("-pk").values_list("pk", flat=True)[:MOST]
 
 
-def _uuid(text: str) -> uuid.UUID | None:
+def uuid_of(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text)
     except ValueError:

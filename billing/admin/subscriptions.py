@@ -1,62 +1,80 @@
-"""Subscriptions: the facts from which an entitlement is computed."""
+"""Subscriptions as a list: who is on what, and what Stripe says. One of them is its workspace's page."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.http import HttpRequest
-from django.utils.formats import date_format
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 
 from accounts import clock
-from billing import quotas
-from billing.admin.base import Desk, ReadOnly, Rows
+from billing.admin.base import MISSING, Desk, ReadOnly, at
+from billing.admin.filters import MovedFilter, StandingFilter, TrialFilter
 from billing.entitlements import entitlement
-from billing.models import Subscription, SubscriptionChange
+from billing.models import Plan, Subscription
+from billing.money import amount_in_words
+from billing.snapshots import ENDED, LIVE
 
 
-class ChangesOfSubscription(Rows):
-    model = SubscriptionChange
-    fields = ("at", "cause", "actor", "monthly_amount", "currency")
+class StatusFilter(admin.SimpleListFilter):
+    title, parameter_name = "status at Stripe", "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(word, word.replace("_", " ").capitalize()) for word in sorted(LIVE | ENDED)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(stripe_status=self.value()) if self.value() else queryset
+
+
+class PaidPlanFilter(admin.SimpleListFilter):
+    title, parameter_name = "plan that is paid for", "paid_plan"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(Plan.objects.filter(prices__isnull=False).distinct().values_list("slug", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        return queryset.filter(paid_plan__slug=self.value()).exclude(stripe_status="")
+
+
+class CompFilter(admin.SimpleListFilter):
+    title, parameter_name = "comp", "comp"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("running", "Running"), ("over", "Over")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "running":
+                return queryset.filter(comp_end__gt=clock.now())
+            case "over":
+                return queryset.filter(comp_end__lte=clock.now())
+            case _:
+                return queryset
 
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnly, Desk):
-    list_display = ("workspace", "plan", "source", "period_ends", "stripe_status")
-    list_filter = ("stripe_status", "comp_plan", "paid_plan")
+    list_display = ("workspace", "plan", "source", "until", "status", "pays")
+    list_filter = (StandingFilter, StatusFilter, PaidPlanFilter, CompFilter, TrialFilter, MovedFilter)
     search_path = "workspace_id"
-    inlines = (ChangesOfSubscription,)
-    fieldsets = (
-        (None, {"fields": ("workspace", "plan", "source", "used", "period_ends", "base_plan")}),
-        ("Trial", {"fields": ("trial_plan", "trial_start", "trial_end")}),
-        ("Comp", {"fields": ("comp_plan", "comp_start", "comp_end", "comp_reason")}),
-        ("Override", {"fields": ("runs_override", "runs_override_end")}),
-        (
-            "Stripe",
-            {
-                "fields": (
-                    "stripe_customer_id",
-                    "stripe_subscription_id",
-                    "stripe_status",
-                    "paid_plan",
-                    "paid_price",
-                    "paid_start",
-                    "paid_end",
-                    "is_period_paid",
-                    "is_collection_paused",
-                    "oldest_unpaid_at",
-                    "first_paid_at",
-                    "cancel_at",
-                    "canceled_at",
-                    "pending_plan",
-                    "pending_at",
-                    "synced_at",
-                    "sync_due_at",
-                )
-            },
-        ),
-    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return Subscription.objects.with_plans().select_related("workspace", "paid_price")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        try:
+            found = get_object_or_404(Subscription, pk=UUID(object_id))
+        except ValueError as error:
+            raise Http404 from error
+        if request.method != "GET":
+            return HttpResponse(status=403)
+        return HttpResponseRedirect(reverse("admin:accounts_workspace_change", args=[found.workspace_id]))
 
     @admin.display(description="Plan now")
     def plan(self, subscription: Subscription) -> str:
@@ -67,12 +85,15 @@ class SubscriptionAdmin(ReadOnly, Desk):
         return entitlement(subscription, clock.now()).source.label
 
     @admin.display(description="Period ends")
-    def period_ends(self, subscription: Subscription) -> str:
-        return date_format(entitlement(subscription, clock.now()).period.end, "DATETIME_FORMAT")
+    def until(self, subscription: Subscription) -> str:
+        return at(entitlement(subscription, clock.now()).period.end)
 
-    # Shown for one subscription only: it costs a statement.
-    @admin.display(description="Runs")
-    def used(self, subscription: Subscription) -> str:
-        quota = quotas.quota_for(subscription, now=clock.now())
-        limit = "unlimited" if quota.limit is None else f"of {quota.limit:,}"
-        return f"{quota.used:,} {limit}, and {quota.credits:,} credits"
+    @admin.display(description="At Stripe")
+    def status(self, subscription: Subscription) -> str:
+        return subscription.stripe_status.replace("_", " ") or MISSING
+
+    @admin.display(description="A month")
+    def pays(self, subscription: Subscription) -> str:
+        if not subscription.monthly_amount:
+            return MISSING
+        return amount_in_words(subscription.monthly_amount, subscription.currency)

@@ -66,7 +66,7 @@ class WorkspaceAdmin(ReadOnly, Desk):
             )
         )
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Each act that can be done to many, for who may do it."""
         return {
             one.name: (_choose(one.name), one.name, f"{one.label} …")
