@@ -7,6 +7,7 @@ import re
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
@@ -38,7 +39,7 @@ class Notice(StrEnum):
 def send_verification(*, user_id: str) -> None:
     user = User.objects.filter(pk=user_id, is_active=True, is_email_verified=False).first()
     if user is not None:
-        _send(user, "verify_email", link=links.verification_link(user))
+        send(user, "verify_email", link=links.verification_link(user))
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -46,7 +47,7 @@ def send_password_reset(*, email: str) -> None:
     """Takes the address as it was typed: whether an account has it is found out here, unseen by who asked."""
     user = User.objects.filter(email=UserManager.normalize_email(email), is_active=True).first()
     if user is not None:
-        _send(user, "password_reset", link=links.reset_link(user))
+        send(user, "password_reset", link=links.reset_link(user))
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -59,7 +60,7 @@ def send_address_taken(*, email: str) -> None:
         guards.count(guards.ADDRESS_TAKEN, user.email)
     except guards.TooManyTries:
         return
-    _send(user, "address_taken", site=settings.SITE_URL)
+    send(user, "address_taken", site=settings.SITE_URL)
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -71,7 +72,7 @@ def send_email_change(*, user_id: str) -> None:
     if User.objects.filter(email=user.pending_email).exists():
         send_address_taken(email=user.pending_email)
     else:
-        _send(user, "change_email", link=links.email_change_link(user), to=user.pending_email)
+        send(user, "change_email", link=links.email_change_link(user), to=user.pending_email)
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -79,7 +80,7 @@ def send_notice(*, user_id: str, event: str, to: str = "") -> None:
     """`to` is the account's former address where that is what changed."""
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is not None:
-        _send(user, "notice", event=event, site=settings.SITE_URL, to=to or user.email)
+        send(user, "notice", event=event, site=settings.SITE_URL, to=to or user.email)
 
 
 @app.task(queue=MAIL_QUEUE, retry=5)
@@ -90,8 +91,8 @@ def send_invitation(*, invitation_id: str) -> None:
         invitation, link = made
         with translation.override(invitation.invited_by.language or settings.LANGUAGE_CODE):
             context = {
-                "inviter": _harmless(invitation.invited_by.fullname) or translation.gettext("Somebody"),
-                "workspace": _harmless(invitation.workspace.name) or translation.gettext("a workspace"),
+                "inviter": harmless(invitation.invited_by.fullname) or translation.gettext("Somebody"),
+                "workspace": harmless(invitation.workspace.name) or translation.gettext("a workspace"),
                 "role": invitation.role,
                 "link": link,
             }
@@ -119,8 +120,8 @@ async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
     await context.app.job_manager.delete_old_jobs(nb_hours=30 * 24, include_failed=True)
 
 
-def _send(user: User, template: str, *, to: str = "", **context: str) -> None:
-    """In the language that the person chose."""
+def send(user: User, template: str, *, to: str = "", **context: Any) -> None:
+    """A mail by `templates/emails`, in the language that the person chose."""
     name = user.get_short_name()
     # Whoever signs up with another's address chooses the name: it is to be no message, and no link.
     context["name"] = name if name.replace("-", "").isalpha() else ""
@@ -129,7 +130,7 @@ def _send(user: User, template: str, *, to: str = "", **context: str) -> None:
     _mail(text, to=to or user.email)
 
 
-def _harmless(name: str) -> str:
+def harmless(name: str) -> str:
     """In one line; empty for what a mail programme, or its reader, would take for a link."""
     return "" if LINK_LIKE.search(name) else teams.clean_name(name)
 

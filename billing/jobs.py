@@ -10,9 +10,9 @@ from procrastinate.contrib.django import app
 
 from accounts import clock
 from accounts.errors import Problem
-from accounts.jobs import HOUSEKEEPING_QUEUE
+from accounts.jobs import HOUSEKEEPING_QUEUE, MAIL_QUEUE, harmless, send
 from accounts.turns import turn
-from billing import deliveries, gateway, lifecycle, mirror, proofs, refusals, sync
+from billing import deliveries, dunning, gateway, lifecycle, mirror, proofs, refusals, sync
 from billing.lifecycle import operations
 from billing.models import Batch, Subscription
 
@@ -184,6 +184,24 @@ def carry_out_batch(*, batch_id: str) -> None:
     batch = Batch.objects.select_related("actor").get(pk=batch_id)
     with turn(f"batch:{batch_id}"):
         batches.carry_out(batch, acts.WORKSPACE[batch.act], now=clock.now())
+
+
+@app.task(queue=MAIL_QUEUE, retry=5)
+def send_pay_link(*, workspace_id: str, invoice: str) -> None:
+    """To the owner, unless it was paid or given up since somebody asked for the mail."""
+    subscription, now = _subscription(workspace_id), clock.now()
+    found = next((one for one in dunning.open_of(subscription) if one.id == invoice), None)
+    if found is None or found.owner is None or not found.owner.is_active:
+        return
+    workspace = found.subscription.workspace
+    keeps_until = found.grace_end
+    send(
+        found.owner,
+        "pay_link",
+        open=found,
+        workspace="" if workspace.is_personal else harmless(workspace.name),
+        keeps_until=keeps_until if keeps_until and keeps_until > now else None,
+    )
 
 
 def _subscription(workspace_id: str) -> Subscription:

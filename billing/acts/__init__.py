@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from billing.acts import people, workspaces
+from billing.acts import invoices, people, workspaces
 from billing.acts.act import Act, NotAllowed, PersonAct, Wish, WorkspaceAct
 
-WORKSPACE: dict[str, WorkspaceAct] = {act.name: act() for act in workspaces.ALL}
+WORKSPACE: dict[str, WorkspaceAct] = {act.name: act() for act in (*workspaces.ALL, *invoices.ALL)}
 PERSON: dict[str, PersonAct] = {act.name: act() for act in people.ALL}
 BY_NAME: dict[str, Act[Any]] = {**WORKSPACE, **PERSON}
 

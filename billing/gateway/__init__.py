@@ -21,6 +21,7 @@ from billing.gateway.holdings import (
     refunds_of,
     workspace_of,
 )
+from billing.gateway.invoices import give_up_invoice, pay_invoice, void_invoice
 from billing.gateway.listings import all_customers, all_disputes, all_open_checkouts, all_refunds, all_subscriptions
 from billing.gateway.pages import checkout, checkouts_of, expire_checkout, open_checkouts, update_portal_configuration
 from billing.gateway.prices import price, prices_by_lookup_key, product
@@ -60,6 +61,7 @@ __all__ = [
     "events_after",
     "events_before",
     "expire_checkout",
+    "give_up_invoice",
     "held_of",
     "is_configured",
     "keep",
@@ -67,6 +69,7 @@ __all__ = [
     "open_checkouts",
     "operation_of",
     "pause_collection",
+    "pay_invoice",
     "payments_of",
     "preview",
     "price",
@@ -79,6 +82,7 @@ __all__ = [
     "set_phases",
     "unpause_collection",
     "update_portal_configuration",
+    "void_invoice",
     "webhook_endpoints",
     "workspace_of",
 ]

@@ -14,6 +14,7 @@ from billing.lifecycle.collection import (
 from billing.lifecycle.comps import comp
 from billing.lifecycle.credits import give_credits, take_credits
 from billing.lifecycle.customers import address_invoices, ensure_customer
+from billing.lifecycle.invoices import collect_now, give_up, send_pay_link, void
 from billing.lifecycle.mending import mend_double_purchase
 from billing.lifecycle.portal import Portal, open_portal
 from billing.lifecycle.restoring import remember, settle, unsettled
@@ -54,6 +55,7 @@ __all__ = [
     "cancel",
     "change_plan",
     "close",
+    "collect_now",
     "comp",
     "end_after_lost_dispute",
     "end_comp",
@@ -63,6 +65,7 @@ __all__ = [
     "extend_grace",
     "extend_trial",
     "give_credits",
+    "give_up",
     "look",
     "mend_double_purchase",
     "open_portal",
@@ -76,10 +79,12 @@ __all__ = [
     "resume",
     "resume_collection",
     "returned",
+    "send_pay_link",
     "settle",
     "standing_of",
     "start_checkout",
     "suspend",
     "take_credits",
     "unsettled",
+    "void",
 ]
