@@ -1,6 +1,7 @@
-"""Runs per day as bars: the geometry of an inline SVG that is as wide as its place and keeps the size of its text."""
+"""Days as bars: the geometry of an inline SVG that is as wide as its place and keeps the size of its text."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,23 +18,19 @@ MOST_LABELS = 6
 
 @dataclass(frozen=True)
 class Bar:
-    day: date
-    runs: int
+    words: str
     x: str
     width: str
     y: str
     height: str
 
-    @property
-    def words(self) -> str:
-        return _("%(day)s: %(runs)s") % {"day": words.day(self.day), "runs": words.runs(self.runs)}
-
 
 @dataclass(frozen=True)
 class Line:
-    """A line across, and how many runs it stands for."""
+    """A line across, and what it stands for."""
 
     runs: int
+    text: str
     y: str
     text_y: str
 
@@ -68,20 +65,32 @@ class Chart:
 
 
 def chart_of(days: dict[date, int]) -> Chart:
+    """Runs per day."""
+
+    def said(day: date, runs: int) -> str:
+        return _("%(day)s: %(runs)s") % {"day": words.day(day), "runs": words.runs(runs)}
+
+    return drawn(days, said=said, marked=str, sentence=_sentence(days))
+
+
+def drawn(
+    days: dict[date, int], *, said: Callable[[date, int], str], marked: Callable[[int], str], sentence: str
+) -> Chart:
+    """`said` tells a bar, `marked` a line across, and `sentence` the whole."""
     top = round_number(max(days.values()))
     share = 100 / len(days)
     bars = [
-        Bar(day, runs, _percent((n + 0.15) * share), _percent(0.7 * share), *_span(runs, top))
-        for n, (day, runs) in enumerate(days.items())
+        Bar(said(day, value), _percent((n + 0.15) * share), _percent(0.7 * share), *_span(value, top))
+        for n, (day, value) in enumerate(days.items())
     ]
     lines = [
-        Line(runs, y := f"{BASE - (BASE - TOP) * runs / top:.1f}", f"{float(y) + 4:.1f}")
-        for runs in ([0, top] if top < 2 else [0, top // 2, top])
+        Line(value, marked(value), y := f"{BASE - (BASE - TOP) * value / top:.1f}", f"{float(y) + 4:.1f}")
+        for value in ([0, top] if top < 2 else [0, top // 2, top])
     ]
     step = math.ceil(len(days) / MOST_LABELS)
     form = pgettext("the format of a day below a chart", "j M")
     labels = [_label(date_format(day, form), n, len(days), step) for n, day in enumerate(days) if n % step == 0]
-    return Chart(bars, lines, labels, _sentence(days))
+    return Chart(bars, lines, labels, sentence)
 
 
 def round_number(most: int) -> int:

@@ -15,6 +15,7 @@ from accounts.turns import turn
 from billing import deliveries, dunning, gateway, lifecycle, mirror, proofs, refusals, sync
 from billing.lifecycle import operations
 from billing.models import Batch, Subscription
+from billing.reports import daily
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,13 @@ def forget_old_events(timestamp: int) -> None:
 def forget_old_refusals(timestamp: int) -> None:
     """Nightly."""
     refusals.forget_old(clock.now())
+
+
+@app.periodic(cron="17 4 * * *")
+@app.task(queue=HOUSEKEEPING_QUEUE)
+def make_figures(timestamp: int) -> None:
+    """Nightly: a row of figures for each day that is over and has none."""
+    daily.make_missing(now=clock.now(), offset=clock.offset())
 
 
 @app.periodic(cron="43 3 * * *")

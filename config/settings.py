@@ -498,6 +498,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["billing.admin.navigation.style"],
     "BORDER_RADIUS": "6px",
+    "DASHBOARD_CALLBACK": "billing.admin.dashboard.fill",
     "COMMAND": {"search_models": False, "search_callback": "billing.admin.search.found"},
     "SIDEBAR": {"show_search": True, "navigation": "billing.admin.navigation.sidebar"},
 }

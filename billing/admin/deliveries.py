@@ -3,13 +3,14 @@
 from django.contrib import admin
 
 from billing.admin.base import Desk, ReadOnly
+from billing.admin.filters import DeliveryWhenFilter, WaitingFilter
 from billing.models import StripeEvent, StripeOperation
 
 
 @admin.register(StripeEvent)
 class StripeEventAdmin(ReadOnly, Desk):
     list_display = ("received_at", "type", "customer", "state", "attempts", "is_caught_up", "error")
-    list_filter = ("state",)
+    list_filter = ("state", WaitingFilter, DeliveryWhenFilter)
     search_path = "pk"
 
 
