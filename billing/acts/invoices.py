@@ -1,5 +1,6 @@
 """Acts on what a workspace owes."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -16,13 +17,18 @@ from billing.models import Subscription
 from billing.money import amount_in_words
 
 
-class OpenInvoiceForm(ActForm):
-    """Of the open invoices of one workspace; `data["owed"]` is what is left of the chosen one, and its currency."""
+class InvoiceField(forms.ChoiceField):
+    widget = UnfoldAdminSelectWidget
 
-    invoice = forms.ChoiceField(
-        widget=UnfoldAdminSelectWidget,
-        error_messages={"invalid_choice": "This invoice is not open any more, or is another workspace's."},
-    )
+    def valid_value(self, value: Any) -> bool:
+        # One that is no choice any more is refused by the act: a second press of the same form is to be known as one.
+        return re.fullmatch(r"in_\w+", str(value)) is not None
+
+
+class OpenInvoiceForm(ActForm):
+    """Of the open invoices of one workspace; `data["chosen"]` is the one that was chosen, None if open no more."""
+
+    invoice = InvoiceField()
 
     def __init__(self, *args: Any, found: Sequence[dunning.Open] = (), **more: Any) -> None:
         super().__init__(*args, **more)
@@ -31,9 +37,7 @@ class OpenInvoiceForm(ActForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        if chosen := self.found.get(data.get("invoice", "")):
-            data["owed"] = (chosen.amount, chosen.currency)
-        return data
+        return data | {"chosen": self.found.get(data.get("invoice", ""))}
 
 
 class InvoiceAct(WorkspaceAct):
@@ -60,7 +64,7 @@ class SendPayLink(InvoiceAct):
     permission = "billing.steer_subscription"
 
     def carry_out(self, target: Subscription, wish: Wish) -> str:
-        lifecycle.send_pay_link(target, invoice=wish.data["invoice"], **wish.by)
+        lifecycle.send_pay_link(target, invoice=chosen(wish).id, **wish.by)
         return f"The link is on its way to {target.workspace.email}."
 
 
@@ -69,8 +73,8 @@ class _MoneyOfInvoice(InvoiceAct):
     is_grave = is_at_stripe = True
 
     def refuse(self, actor: User, data: Data) -> None:
-        amount, currency = data["owed"]
-        refuse_money(actor, amount, amount_in_words(amount, currency))
+        if data["chosen"] is not None:
+            refuse_money(actor, data["chosen"].amount, owed(data["chosen"]))
 
 
 class RetryPayment(_MoneyOfInvoice):
@@ -81,15 +85,16 @@ class RetryPayment(_MoneyOfInvoice):
     )
 
     def carry_out(self, target: Subscription, wish: Wish) -> str:
+        invoice = chosen(wish)
         try:
-            lifecycle.collect_now(target, invoice=wish.data["invoice"], **wish.by)
+            lifecycle.collect_now(target, invoice=invoice.id, **wish.by)
         except gateway.PaymentFailed as error:
             raise ValueError(f"It was tried, and nothing was charged. {error.reason}") from error
-        return f"{amount_in_words(*wish.data['owed'])} collected."
+        return f"{owed(invoice)} collected."
 
 
 class VoidInvoice(_MoneyOfInvoice):
-    name, label = "void-invoice", "Void an invoice"
+    name, label = "void-invoice", "Void the invoice"
     explanation = (
         "As if it had never been asked for: nothing is owed by it any more. Its period stays unpaid, with the few"
         " runs of an unpaid one."
@@ -97,22 +102,36 @@ class VoidInvoice(_MoneyOfInvoice):
     is_harsh = True
 
     def carry_out(self, target: Subscription, wish: Wish) -> str:
-        lifecycle.void(target, invoice=wish.data["invoice"], **wish.by)
-        return f"{amount_in_words(*wish.data['owed'])} are not owed any more."
+        invoice = chosen(wish)
+        lifecycle.void(target, invoice=invoice.id, **wish.by)
+        return f"{owed(invoice)} are not owed any more."
 
 
 class GiveUpInvoice(_MoneyOfInvoice):
-    name, label = "give-up-invoice", "Mark an invoice uncollectible"
+    name, label = "give-up-invoice", "Mark uncollectible"
     explanation = "It stays in the books as a loss, and Stripe tries no more to collect it. It can still be paid."
     is_harsh = True
 
     def carry_out(self, target: Subscription, wish: Wish) -> str:
-        lifecycle.give_up(target, invoice=wish.data["invoice"], **wish.by)
-        return f"{amount_in_words(*wish.data['owed'])} are given up."
+        invoice = chosen(wish)
+        lifecycle.give_up(target, invoice=invoice.id, **wish.by)
+        return f"{owed(invoice)} are given up."
+
+
+def chosen(wish: Wish) -> dunning.Open:
+    """Raises ValueError where nothing that is open was chosen."""
+    found: dunning.Open | None = wish.data["chosen"]
+    if found is None:
+        raise ValueError("This invoice is not open any more, or is another workspace's.")
+    return found
 
 
 def label(one: dunning.Open) -> str:
-    return f"{one.number or one.id}: {amount_in_words(one.amount, one.currency)}, open since {day(one.created_at)}"
+    return f"{one.number or one.id}: {owed(one)}, open since {day(one.created_at)}"
+
+
+def owed(one: dunning.Open) -> str:
+    return amount_in_words(one.amount, one.currency)
 
 
 ALL: tuple[type[WorkspaceAct], ...] = (SendPayLink, RetryPayment, VoidInvoice, GiveUpInvoice)

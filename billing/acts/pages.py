@@ -18,6 +18,7 @@ from accounts.errors import Problem
 from accounts.idempotency import once_beyond
 from accounts.models import User
 from accounts.pages import held_by
+from accounts.sign_up_pages import next_of
 from billing.acts import BY_NAME, PERSON, WORKSPACE, Act, PersonAct, Wish, batches
 from billing.models import Batch, Subscription
 
@@ -32,8 +33,9 @@ def act(request: HttpRequest, name: str, pk: uuid.UUID) -> HttpResponse:
     now = clock.now()
     if found.is_grave:
         raise_if_reauthentication_required(request, app="accounts")
-    form = found.form(request.POST or None, **found.form_arguments(target, now))
-    back = _back(request, found, pk)
+    # What led here may have chosen already, and wants to be come back to.
+    form = found.form(request.POST or None, initial=request.GET.dict(), **found.form_arguments(target, now))
+    back = next_of(request) or _back(found, pk)
     problem: Problem | ValueError | None = None
     if request.method == "POST" and form.is_valid():
         wish = Wish(form.cleaned_data, form.cleaned_data["reason"], cast(User, request.user), now, request)
@@ -138,7 +140,7 @@ def _target(found: Act[Any], pk: uuid.UUID) -> Any:
     return get_object_or_404(rows, workspace_id=pk)
 
 
-def _back(request: HttpRequest, found: Act[Any], pk: uuid.UUID) -> str:
+def _back(found: Act[Any], pk: uuid.UUID) -> str:
     table = "user" if found.name in PERSON else "workspace"
     return reverse(f"admin:accounts_{table}_change", args=[pk])
 

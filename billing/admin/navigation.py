@@ -31,6 +31,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(
                     "Subscriptions", "autorenew", "admin:billing_subscription_changelist", "billing.view_subscription"
                 ),
+                _item("Dunning", "assignment_late", "admin:dunning", "billing.view_subscription"),
                 _item("Plans and prices", "sell", "admin:billing_plan_changelist", "billing.view_plan"),
             ],
         },

@@ -1,6 +1,6 @@
 """How the desk writes instants, amounts and what was changed."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
@@ -29,6 +29,12 @@ def when(instant: datetime | None) -> SafeString | str:
         f"{instant.astimezone(timezone.get_default_timezone()):%Y-%m-%d %H:%M:%S}",
         date_format(local, "j M Y, H:i"),
     )
+
+
+@register.filter
+def card_month(runs_out_at: datetime) -> str:
+    """The last month before it, as it stands on a card: 12/2034."""
+    return f"{runs_out_at.astimezone(UTC) - timedelta(days=1):%m/%Y}"
 
 
 @register.filter
