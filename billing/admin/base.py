@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
-from django.contrib.admin import display
+from django.contrib.admin import ShowFacets, display
 from django.contrib.admin.options import ActionLocation
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -43,6 +43,8 @@ class Desk(ModelAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     list_per_page = 50
+    # Numbers beside the filters would count all of it.
+    show_facets = ShowFacets.NEVER
     ordering: ClassVar = ["-pk"]
     sortable_by: ClassVar = ()
     list_fullwidth = True

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from djstripe.models import (
@@ -35,7 +35,7 @@ from billing.models import (
 # Who has more workspaces of a name than this is asked for more of it.
 MOST: Final = 50
 
-type Finder = Callable[[uuid.UUID], Iterable[uuid.UUID]]
+type Finder = Callable[[uuid.UUID], QuerySet[Any, Any]]
 
 _OF_STRIPE: Final[dict[str, tuple[type[Model], str]]] = {
     "in": (Invoice, "customer__subscriber_id"),
@@ -97,17 +97,18 @@ def found(request: HttpRequest, text: str) -> list[SearchResult]:
 
 
 def _by_our_id(id: uuid.UUID) -> Iterable[uuid.UUID]:
-    yield from Workspace.objects.filter(pk=id).values_list("pk", flat=True)
-    yield from Membership.objects.filter(user=id).values_list("workspace_id", flat=True)[:MOST]
+    """In one statement, whatever it may be the id of."""
     owned: tuple[type[Model], ...] = (Subscription, UsagePeriod, CreditGrant, LedgerEntry, StripeOperation, AuditEntry)
-    for model in owned:
-        rows: Any = model._default_manager.filter(pk=id, workspace_id__isnull=False)
-        yield from rows.order_by().values_list("workspace_id", flat=True)
-    changes = SubscriptionChange.objects.filter(pk=id).values_list("subscription__workspace_id", flat=True)
-    yield from changes
-    yield from LedgerEntry.objects.filter(run_id=id).order_by().values_list("workspace_id", flat=True)[:1]
-    for finder in _finders:
-        yield from finder(id)
+    found: list[QuerySet[Any, Any]] = [
+        Workspace.objects.filter(pk=id).values_list("pk", flat=True),
+        Membership.objects.filter(user=id).values_list("workspace_id", flat=True),
+        SubscriptionChange.objects.filter(pk=id).values_list("subscription__workspace_id", flat=True),
+        LedgerEntry.objects.filter(run_id=id).values_list("workspace_id", flat=True),
+        *(model._default_manager.filter(pk=id).values_list("workspace_id", flat=True) for model in owned),
+        *(finder(id) for finder in _finders),
+    ]
+    first, *others = (one.order_by() for one in found)
+    return (workspace for workspace in first.union(*others)[: MOST + 1] if workspace is not None)
 
 
 def _by_stripes_id(kind: str, id: str) -> Iterable[uuid.UUID]:
