@@ -97,21 +97,22 @@ def _revenue_in(currency: str, found: Overview, lists: Lists) -> list[Figure]:
             f"{_signed(net, currency)} this month",
         )
     ]
-    for which, words, tone in ((Standing.IN_GRACE, "within grace", "warn"), (Standing.GRACE_OVER, "grace over", "bad")):
+    for which, words, tone in ((Standing.IN_GRACE, "within grace", "warn"), (Standing.GRACE_OVER, "beyond it", "bad")):
         if at_risk := found.tallies[which].amounts.get(currency):
             link = lists.of(Subscription, standing=which, currency__exact=currency)
-            figures.append(Figure(f"Of it past due, {words}", amount_in_words(at_risk, currency), link, tone=tone))
+            label = f"Of {currency.upper()}, past due {words}"
+            figures.append(Figure(label, amount_in_words(at_risk, currency), link, tone=tone))
     return figures
 
 
 def _movement(found: Overview, lists: Lists) -> Card:
     tables = []
     for currency, moves in sorted(found.month.moves.items()):
-        opening, now = (amount_in_words(mrr.get(currency, 0), currency) for mrr in (found.opening, found.today.mrr))
+        opening, now = (_bare(mrr.get(currency, 0), currency) for mrr in (found.opening, found.today.mrr))
         rows = [Row("On the first", ["", opening], is_sum=True)]
         for kind, name in MOVES.items():
             move = moves.get(kind, Move())
-            amount = _signed(move.amount if kind in GAINS else -move.amount, currency)
+            amount = _signed(move.amount if kind in GAINS else -move.amount, currency, _bare)
             link = lists.of(Subscription, moved=f"{kind}.{currency}") if move.count else ""
             rows.append(Row(name, [f"{move.count:,}", amount], link))
         rows.append(Row("Now", ["", now], is_sum=True))
@@ -266,6 +267,11 @@ def _drawn(
     return drawing(title, values, length=length, now=found.now, words=words)
 
 
-def _signed(amount: int, currency: str) -> str:
+def _bare(amount: int, currency: str) -> str:
+    """Where the currency is said beside it."""
+    return amount_in_words(amount, currency).rpartition(" ")[0]
+
+
+def _signed(amount: int, currency: str, words: Callable[[int, str], str] = amount_in_words) -> str:
     sign = "+" if amount > 0 else "\N{MINUS SIGN}" if amount < 0 else ""
-    return sign + amount_in_words(abs(amount), currency)
+    return sign + words(abs(amount), currency)
