@@ -22,7 +22,7 @@ test: ## Install what is missing, check the code, run every test (ARGS="-k quota
 soak: ## Search longer for deliveries that leave our rows wrong (SOAK_EXAMPLES, 500 if not given)
 	@$(PYTHON) deploy/install.py --dev
 	@$(IN_VENV) -m deploy.packages
-	@SOAK_EXAMPLES=$${SOAK_EXAMPLES:-500} $(IN_VENV) -m pytest -s tests/billing/stripe/delivery_machine.py $(ARGS)
+	@SOAK_EXAMPLES=$${SOAK_EXAMPLES:-500} $(IN_VENV) -m pytest -s tests/billing/stripe/soak.py $(ARGS)
 
 check: ## Lint, types, import rules, migrations, translations, production settings, API description, compose file
 	@$(PYTHON) deploy/install.py --dev

@@ -1,6 +1,7 @@
 """What two customers, Stripe, its post and our worker may do of a day, each act by its name; for the machine."""
 
 import contextlib
+import math
 import random
 import uuid
 from collections import Counter
@@ -31,9 +32,17 @@ from tests.people import Person
 # Small, so that they are reached.
 LIMITS: Final = {Plan.FREE: 10, Plan.TRIAL: 12, Plan.BASIC: 25, Plan.PRO: 50, Plan.ENTERPRISE: None}
 GRACE_RUNS: Final = 12
+#: Before months of every length, and always the same days, so that what is found today is found again tomorrow.
+BEGINNINGS: Final = [
+    datetime(2035, 1, 30, 12, tzinfo=UTC),
+    datetime(2036, 1, 31, 9, tzinfo=UTC),
+    datetime(2035, 10, 31, 23, 30, tzinfo=UTC),
+]
 # Stripe keeps its events for thirty days.
 READABLE: Final = timedelta(days=29)
 LONGEST_HOP: Final = timedelta(days=20)
+# Longer than any act takes, however busy the machine.
+BETWEEN_ACTS: Final = timedelta(minutes=1)
 # More than any chain of what follows from what.
 MOST_ROUNDS: Final = 12
 
@@ -80,13 +89,19 @@ class DailyLife:
     """What had an effect is counted. `held` and `dropped` are deliveries that were taken out of the bag."""
 
     def __init__(
-        self, people: tuple[Person, ...], stand_in: StandIn, client: stripe.StripeClient, tally: Tally, dunning_end: str
+        self,
+        people: tuple[Person, ...],
+        stand_in: StandIn,
+        client: stripe.StripeClient,
+        tally: Tally,
+        *,
+        begin: datetime,
+        dunning_end: str,
     ) -> None:
         self.stand_in, self.client, self.tally = stand_in, client, tally
-        # Always the same day, so that what is found today is found again tomorrow.
-        begin = datetime(datetime.now(UTC).year + 1, 1, 30, 12, tzinfo=UTC)
         stand_in.control("POST", "reset")
-        stand_in.advance(seconds=int((begin - clock.now()).total_seconds()) + 1)
+        self.present = begin
+        self.time_goes_on(timedelta(0))
         stand_in.control("POST", "dunning", end=dunning_end)
         for slug, limit in LIMITS.items():
             edited(slug, runs_limit=limit, grace_runs=GRACE_RUNS)
@@ -112,6 +127,7 @@ class DailyLife:
 
     def happens(self, what: str, who: int, which: int) -> None:
         """`which` of their payments, of what can be bought; or how many. What Stripe refuses changes nothing."""
+        self.time_goes_on(BETWEEN_ACTS)
         if what == RUN:
             self.runs_agents(who, at_most=which + 1)
         elif what == GIVE_BACK:
@@ -271,19 +287,26 @@ class DailyLife:
         """By so many hours; of a year only its beginning is here."""
         for one in self.live(who):
             end = at(one["items"]["data"][0]["current_period_end"])
-            if end - clock.now() < timedelta(days=40):
-                self.passes(end - clock.now() + timedelta(hours=hours), "to the end of a period")
+            if end - self.present < timedelta(days=40):
+                self.passes(end - self.present + timedelta(hours=hours), "to the end of a period")
 
     def passes(self, span: timedelta, what: str) -> None:
         """In hops, so that no event is forgotten at Stripe before it was seen."""
         while span > timedelta(0):
             hop = min(span, LONGEST_HOP)
-            self.stand_in.advance(seconds=int(hop.total_seconds()) + 1)
+            self.time_goes_on(hop)
             # Something is new in every hop, of which nobody here is told.
             self.client.v1.coupons.create({"percent_off": 1, "duration": "once"})
             self.bag.collect()
             span -= hop
         self.tally.add(CLOCK, what)
+
+    def time_goes_on(self, span: timedelta) -> None:
+        """To an instant that follows from the acts alone: what an upgrade costs must not hang on how long they took."""
+        self.present += span
+        ahead = self.present - clock.now()
+        if ahead > timedelta(0):
+            self.stand_in.advance(seconds=math.ceil(ahead.total_seconds()))
 
     def live(self, who: int) -> list[Object]:
         found = listed(self.client, "subscriptions", customer=self.customers[who], status="all")
