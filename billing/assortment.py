@@ -59,7 +59,7 @@ def create(
     _refuse_name(plan)
     _refuse_rank(plan, rank)
     _save(plan)
-    after = {"slug": slug, "rank": rank, "runs_limit": runs_limit, "is_public": False, **values}
+    after = _in_words({"slug": slug, "rank": rank, "runs_limit": runs_limit, "is_public": False, **values})
     audit.record("add plan", target=plan, reason=reason, actor=actor, now=now, after=after)
     return plan
 
@@ -76,7 +76,15 @@ def edit(plan: Plan, *, actor: User | None, reason: str, now: datetime, **values
         setattr(plan, name, value)
     _refuse_name(plan)
     _save(plan, *after)
-    audit.record("edit plan", target=plan, reason=reason, actor=actor, now=now, before=before, after=after)
+    audit.record(
+        "edit plan",
+        target=plan,
+        reason=reason,
+        actor=actor,
+        now=now,
+        before=_in_words(before),
+        after=_in_words(after),
+    )
     return plan
 
 
@@ -221,6 +229,16 @@ def _record_state(
 ) -> None:
     after = {name: getattr(plan, name) for name in before}
     audit.record(action, target=plan, reason=reason, actor=actor, now=now, before=before, after=after)
+
+
+def _in_words(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As the trail keeps them: that there is no limit is not the same as none."""
+    return {name: _limit(name, value) if name.endswith("_limit") else value for name, value in values.items()}
+
+
+def _limit(name: str, value: int | None) -> str:
+    unit = {"runs_limit": " runs", "storage_limit": " bytes"}.get(name, "")
+    return "unlimited" if value is None else f"{value:,}{unit}"
 
 
 def prices_of(plan: Plan) -> list[Price]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
+from billing import assortment, limits
+from billing.assortment import Mistake
 from billing.models import Feature, Interval, Plan, Price
 
 
@@ -117,17 +120,22 @@ def differences() -> list[Difference]:
 
 
 @transaction.atomic
-def load(*, overwrite: bool = False) -> list[Difference]:
+def load(*, now: datetime, overwrite: bool = False) -> list[Difference]:
     """Bring the catalogue into the database; idempotent. Returns what was changed.
 
-    A value that staff edited since the last load is left alone, unless `overwrite`.
+    A value that staff edited since the last load is left alone, unless `overwrite`. Another number of runs
+    holds from the next period, as it does by the hand of staff. Raises Mistake where a rank is not to be had.
     """
+    assortment.lock()
     written = [d for d in differences() if overwrite or not d.is_by_staff]
+    _make_room({d.slug: d.wanted for d in written if d.name == "rank"})
     for entry in CATALOGUE:
         mine = {d.name: d.wanted for d in written if d.slug == entry.slug}
         if not mine:
             continue
         plan, _ = Plan.objects.get_or_create(slug=entry.slug, defaults={**entry.values, "loaded": _plain(entry.values)})
+        if "runs_limit" in mine and plan.runs_limit != mine["runs_limit"]:
+            plan.earlier_limits = limits.earlier_limits(plan, now=now)
         for name in entry.values.keys() & mine.keys():
             setattr(plan, name, mine[name])
         plan.loaded = plan.loaded | _plain(entry.values) | {_key(offer): offer.unit_amount for offer in entry.offers}
@@ -136,6 +144,16 @@ def load(*, overwrite: bool = False) -> list[Difference]:
             if _key(offer) in mine:
                 _load_price(plan, offer)
     return written
+
+
+def _make_room(ranks: dict[str, int]) -> None:
+    """Staff may have put the plans in another order: those that get another rank let go of theirs first."""
+    taken = Plan.objects.exclude(slug__in=ranks).filter(rank__in=ranks.values()).first()
+    if taken is not None:
+        slug = next(slug for slug, rank in ranks.items() if rank == taken.rank)
+        raise Mistake(f"{taken.name} has the number {taken.rank}, which {slug} is to have: move one of them first.")
+    for aside, plan in enumerate(Plan.objects.filter(slug__in=ranks), start=assortment.MOST_RANK + 1):
+        Plan.objects.filter(pk=plan.pk).update(rank=aside)
 
 
 def _compare(entry: Entry, plan: Plan | None) -> Iterator[Difference]:

@@ -46,8 +46,18 @@ class Effect:
     above: Count | None
 
 
-def foresee(plan: Plan, runs_limit: int | None, *, now: datetime) -> Effect:
-    """Seven statements at most, whatever there is."""
+def foresee(
+    plan: Plan,
+    runs_limit: int | None,
+    *,
+    when: When = When.NEXT,
+    chosen: Sequence[Subscription] = (),
+    now: datetime,
+) -> Effect:
+    """Raises what `change` would. Eight statements at most, whatever there is, and one for each that is chosen."""
+    _refuse(plan, runs_limit, when, chosen, now)
+    for subscription in chosen:
+        present_of(subscription, plan, now=now)
     running = _running(plan, now)
     return Effect(
         holders=holders_of(plan, now=now),
@@ -62,18 +72,20 @@ def change(
     runs_limit: int | None,
     when: When = When.NEXT,
     chosen: Sequence[Subscription] = (),
+    description: str | None = None,
     actor: User | None,
     reason: str,
     now: datetime,
 ) -> Plan:
     """`runs_limit` None is unlimited. Raises Mistake, and then nothing has changed.
 
+    A `description` goes with it, for one that says the number.
     Whatever the number is cut to, what was used stays used: who has used more has nothing left.
     """
     with transaction.atomic():
         plan = assortment.lock()[plan.pk]
         _refuse(plan, runs_limit, when, chosen, now)
-        before = {"runs_limit": plan.runs_limit}
+        before = {"runs_limit": in_words(plan.runs_limit)}
         if when == When.NOW:
             plan.earlier_limits = []
         elif runs_limit != plan.runs_limit:
@@ -84,10 +96,12 @@ def change(
             _adjust(plan, now)
         for subscription in chosen:
             _give_now(plan, subscription, actor=actor, reason=reason, now=now)
-        after: dict[str, Any] = {"runs_limit": runs_limit, "holds": IN_WORDS[when]}
+        after: dict[str, Any] = {"runs_limit": in_words(runs_limit), "holds": IN_WORDS[when]}
         if chosen:
             after["workspaces"] = [str(subscription.workspace_id) for subscription in chosen]
         audit.record("change runs limit", target=plan, reason=reason, actor=actor, now=now, before=before, after=after)
+        if description is not None and description != plan.description:
+            assortment.edit(plan, description=description, actor=actor, reason=reason, now=now)
     if when == When.NOW:
         _overtake(plan, now)
     return plan
@@ -100,10 +114,20 @@ IN_WORDS: Final = {
 }
 
 
+def in_words(runs_limit: int | None) -> str:
+    return "unlimited" if runs_limit is None else f"{runs_limit:,} runs"
+
+
 def earlier_limits(plan: Plan, *, now: datetime) -> list[dict[str, Any]]:
     """With the present one, which ends now."""
     kept = [earlier for earlier in plan.earlier_limits if datetime.fromisoformat(earlier["until"]) > now - KEPT]
     return [*kept, {"until": now.isoformat(), "runs_limit": plan.runs_limit}]
+
+
+def earlier_in_words(plan: Plan) -> list[tuple[datetime, str]]:
+    """Until when, and what it was; the newest first."""
+    earlier = reversed(plan.earlier_limits)
+    return [(datetime.fromisoformat(one["until"]), in_words(one["runs_limit"])) for one in earlier]
 
 
 def present_of(subscription: Subscription, plan: Plan, *, now: datetime) -> Quota:
@@ -165,7 +189,7 @@ def _give_now(plan: Plan, subscription: Subscription, *, actor: User | None, rea
     bucket = UsagePeriod.objects.select_for_update().get(
         workspace=fresh.workspace_id, source=held.bucket_source, starts_at=held.period.start
     )
-    before = {"plan": bucket.plan_id, "runs_limit": bucket.runs_limit}
+    before = {"plan_id": bucket.plan_id, "runs_limit": in_words(bucket.runs_limit)}
     # One that was opened on another plan becomes this one's: only then its own number counts.
     UsagePeriod.objects.filter(pk=bucket.pk).update(plan=plan, runs_limit=plan.runs_limit)
     quotas.forget_counters(fresh)
@@ -177,5 +201,5 @@ def _give_now(plan: Plan, subscription: Subscription, *, actor: User | None, rea
         actor=actor,
         now=now,
         before=before,
-        after={"plan": plan.pk, "runs_limit": plan.runs_limit},
+        after={"plan_id": plan.pk, "runs_limit": in_words(plan.runs_limit)},
     )

@@ -24,7 +24,7 @@ from billing.gateway.holdings import (
 from billing.gateway.invoices import give_up_invoice, pay_invoice, void_invoice
 from billing.gateway.listings import all_customers, all_disputes, all_open_checkouts, all_refunds, all_subscriptions
 from billing.gateway.pages import checkout, checkouts_of, expire_checkout, open_checkouts, update_portal_configuration
-from billing.gateway.prices import price, prices_by_lookup_key, product
+from billing.gateway.prices import price, prices_by_lookup_key, product, rename_product
 from billing.gateway.subscriptions import (
     cancel_now,
     keep,
@@ -77,6 +77,7 @@ __all__ = [
     "product",
     "refunds_of",
     "release_schedule",
+    "rename_product",
     "resume_paused",
     "schedule_cancel",
     "set_phases",

@@ -16,6 +16,11 @@ def product(id: str) -> stripe.Product | None:
             return None
 
 
+def rename_product(id: str, *, name: str, description: str) -> stripe.Product:
+    with errors("rename a product"):
+        return client().v1.products.update(id, {"name": name, "description": description})
+
+
 def price(id: str) -> stripe.Price | None:
     with errors("read a price"):
         try:

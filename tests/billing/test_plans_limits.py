@@ -130,7 +130,7 @@ def test_now_for_chosen_ones_leaves_others_to_their_next_period(bob: Person, cha
     # The bucket of the one who had not begun is there now, and nothing of it is used.
     assert UsagePeriod.objects.get(workspace=charlie.workspace).used == 0
     trail = AuditEntry.objects.filter(action="change runs limit", workspace_id=bob.workspace.pk).get()
-    assert (trail.before["runs_limit"], trail.after["runs_limit"], trail.reason) == (10, 20, "A test")
+    assert (trail.before["runs_limit"], trail.after["runs_limit"], trail.reason) == ("10 runs", "20 runs", "A test")
 
 
 def test_a_change_that_comes_later_can_be_hastened(bob: Person, charlie: Person, staff: Person) -> None:
@@ -222,8 +222,8 @@ def test_the_trail_says_what_it_was_and_from_when_the_new_one_holds(bob: Person,
     set_limit(Plan.FREE, None, staff, when=When.NOW)
     entries = AuditEntry.objects.filter(target=f"plan:{Plan.objects.free().pk}").order_by("id")
     assert [(one.before, one.after) for one in entries] == [
-        ({"runs_limit": 10}, {"runs_limit": 20, "holds": "from the next period"}),
-        ({"runs_limit": 20}, {"runs_limit": None, "holds": "now, for all"}),
+        ({"runs_limit": "10 runs"}, {"runs_limit": "20 runs", "holds": "from the next period"}),
+        ({"runs_limit": "20 runs"}, {"runs_limit": "unlimited", "holds": "now, for all"}),
     ]
     assert {(one.actor_name, one.reason, one.at) for one in entries} == {("staff@example.com", "A test", NOW)}
 

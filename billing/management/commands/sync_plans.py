@@ -5,8 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts import clock
 from accounts.errors import Problem
-from billing import catalogue, gateway, publishing
+from billing import assortment, catalogue, gateway, publishing
 
 
 class Command(BaseCommand):
@@ -25,7 +26,10 @@ class Command(BaseCommand):
             return
         if options["create"] and not gateway.is_configured():
             raise CommandError("STRIPE_SECRET_KEY is not set, so nothing can be made at Stripe.")
-        written = catalogue.load(overwrite=options["overwrite"])
+        try:
+            written = catalogue.load(now=clock.now(), overwrite=options["overwrite"])
+        except assortment.Mistake as error:
+            raise CommandError(str(error)) from error
         for difference in catalogue.differences():
             self.stdout.write(f"Kept: {difference}")
         changed = len({difference.slug for difference in written})
