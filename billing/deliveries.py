@@ -7,15 +7,18 @@ longer and longer; a fresh event never waits behind that pause, and takes the ot
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import batched
 from typing import Final
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from accounts.errors import Problem
-from billing import gateway, mirror, sync
+from accounts.models import User
+from billing import audit, gateway, mirror, sync
 from billing.models import StripeEvent
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,14 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 # Who was rung by the sweep is not rung again for so long.
 RUNG_FOR: Final = timedelta(minutes=2)
 TRIED_FOR: Final = timedelta(days=1)
+# Who looks for a day's events finds those that were done within so long: the others waited for a worker all the while.
+DONE_WITHIN: Final = timedelta(days=3)
+# In the audit trail, of those that were replayed at once.
+MOST_NAMED: Final = 100
+# PostgreSQL takes 65,535 parameters.
+AT_ONCE: Final = 10_000
 State = StripeEvent.State
+ENDED: Final = (State.DEAD, State.UNMATCHED)
 
 
 def look_at_customer(customer: str, *, now: datetime, event: str = "") -> None:
@@ -89,11 +99,43 @@ def due() -> tuple[list[str], list[str]]:
     return sorted({customer for customer, _ in found if customer}), [id for customer, id in found if not customer]
 
 
-def replay(events: Sequence[int]) -> int:
-    """Dead and unmatched ones wait again, from the first attempt on; how many."""
+def ended() -> QuerySet[StripeEvent]:
+    """Nobody tries them any more, until they are replayed."""
+    return StripeEvent.objects.filter(state__in=ENDED)
+
+
+@transaction.atomic
+def replay(events: QuerySet[StripeEvent], *, reason: str, actor: User | None, now: datetime) -> int:
+    """Those of them that are dead or unmatched wait again, from the first attempt on; how many.
+
+    Those that wait already are left alone, so that asking twice does nothing twice.
+    """
     wall = datetime.now(UTC)
-    ended = StripeEvent.objects.filter(pk__in=events, state__in=[State.DEAD, State.UNMATCHED])
-    return ended.update(state=State.WAITING, attempts=0, received_at=wall, next_attempt_at=wall)
+    chosen = events.filter(state__in=ENDED).order_by().select_for_update().values_list("pk", "stripe_id")
+    ids = dict(chosen)
+    for some in batched(ids, AT_ONCE):
+        StripeEvent.objects.filter(pk__in=some).update(
+            state=State.WAITING, attempts=0, received_at=wall, next_attempt_at=wall
+        )
+    if ids:
+        names = sorted(ids.values())
+        audit.record(
+            "replay events",
+            target=f"stripe:{names[0]}" if len(names) == 1 else "stripeevent",
+            reason=reason,
+            actor=actor,
+            now=now,
+            after={"replayed": len(names), "events": names[:MOST_NAMED]},
+        )
+    return len(ids)
+
+
+def received_on(day: date) -> Q:
+    """On that day of the reader's. By an index: of those that are done, they were so soon after."""
+    since = datetime.combine(day, time(), timezone.get_current_timezone())
+    until = since + timedelta(days=1)
+    soon = Q(state=State.DONE, done_at__gte=since, done_at__lt=until + DONE_WITHIN)
+    return Q(received_at__gte=since, received_at__lt=until) & (soon | ~Q(state=State.DONE))
 
 
 def forget_old(*, before: datetime) -> None:

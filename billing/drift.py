@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from billing import gateway, mirror, sync
 from billing.lifecycle import schedules, standing
 from billing.models import Price, StripeOperation, Subscription
+from billing.money import amount_in_words
 from billing.snapshots import Held, Snapshot
 
 NOTHING: Final = "-"
@@ -42,10 +43,11 @@ def _compared(subscription: Subscription, held: gateway.Held) -> list[Difference
     snapshot = sync.snapshot_of(held)
     if snapshot.is_deleted:
         return [Difference("customer", str(subscription.stripe_customer_id), "deleted")]
+    facts = snapshot.facts(subscription)
     found = [
-        Difference(name, words(getattr(subscription, name)), words(value))
-        for name, value in snapshot.facts(subscription).items()
-        if getattr(subscription, name) != value
+        Difference(name, _fact(name, ours, subscription.currency), _fact(name, theirs, facts["currency"]))
+        for name, theirs in facts.items()
+        if (ours := getattr(subscription, name)) != theirs
     ]
     half = _half_made(subscription, snapshot)
     found += [Difference("schedule", NOTHING, f"of {one.id}, with one phase") for one in half]
@@ -110,7 +112,12 @@ def statuses_of(objects: Iterable[Any]) -> dict[str, str | None]:
     return found
 
 
+def _fact(name: str, value: Any, currency: str) -> str:
+    return amount_in_words(value, currency) if name == "monthly_amount" and currency else words(value)
+
+
 def words(value: Any) -> str:
+    """Instants in UTC."""
     match value:
         case None | "":
             return NOTHING

@@ -32,6 +32,12 @@ def when(instant: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def spaced(name: str) -> str:
+    """A column's name for a reader."""
+    return name.replace("_", " ")
+
+
+@register.filter
 def card_month(runs_out_at: datetime) -> str:
     """The last month before it, as it stands on a card: 12/2034."""
     return f"{runs_out_at.astimezone(UTC) - timedelta(days=1):%m/%Y}"
@@ -41,6 +47,15 @@ def card_month(runs_out_at: datetime) -> str:
 def amount(minor: int | None, currency: str) -> str:
     """Minor units of a currency as an amount."""
     return money.amount_in_words(minor, currency) if minor is not None and currency else MISSING
+
+
+@register.filter
+def compared(text: str) -> SafeString | str:
+    """A fact in the words of `billing.drift`, its instants in the reader's zone."""
+    try:
+        return when(datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+    except ValueError:
+        return text
 
 
 @register.filter

@@ -4,10 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts import clock
 from billing import deliveries
 from billing.models import StripeEvent
-
-ENDED = (StripeEvent.State.DEAD, StripeEvent.State.UNMATCHED)
 
 
 class Command(BaseCommand):
@@ -18,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--all-dead", action="store_true", help="Every dead one.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        events = StripeEvent.objects.filter(state__in=ENDED).order_by("id")
+        events = deliveries.ended().order_by("id")
         if options["all_dead"]:
             chosen = events.filter(state=StripeEvent.State.DEAD)
         elif options["ids"]:
@@ -29,7 +28,7 @@ class Command(BaseCommand):
         else:
             self._list(events)
             return
-        count = deliveries.replay(list(chosen.values_list("pk", flat=True)))
+        count = deliveries.replay(chosen, reason="manage.py replay_events", actor=None, now=clock.now())
         self.stdout.write(f"{count} events wait again; a worker takes them within 15 seconds.")
 
     def _list(self, events: Any) -> None:

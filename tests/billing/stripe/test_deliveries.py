@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 from accounts import clock
 from billing import catch_up, deliveries, jobs
 from billing.gateway import events
-from billing.models import EventCursor, StripeEvent
+from billing.models import AuditEntry, EventCursor, StripeEvent
 from billing.webhooks import EFFECTS
 from tests.billing.stripe.digest import digest
 from tests.billing.stripe.payer import Payer
@@ -316,7 +316,7 @@ def test_after_a_day_of_failures_an_event_is_dead_and_can_be_replayed(payer: Pay
     payer.stand_in.control("DELETE", "faults")
     deliveries.look_at_customer(payer.customer, now=clock.now())
     assert payer.sees()["plan"] == "free"
-    assert deliveries.replay([event.pk]) == 1
+    assert deliveries.replay(deliveries.ended(), reason="A test", actor=None, now=clock.now()) == 1
     deliveries.look_at_customer(payer.customer, now=clock.now())
     event.refresh_from_db()
     assert (event.state, payer.sees()["plan"]) == ("done", "pro")
@@ -541,4 +541,6 @@ def test_given_up_events_are_listed_and_replayed_by_a_command(payer: Payer) -> N
     assert "1 events wait again" in replay(event["id"])
     StripeEvent.objects.update(state="dead")
     assert "1 events wait again" in replay("--all-dead")
+    entries = AuditEntry.objects.filter(action="replay events").values_list("target", "reason", "actor_id")
+    assert list(entries) == [(f"stripe:{event['id']}", "manage.py replay_events", None)] * 2
     assert deliveries.due() == ([payer.customer], [])
