@@ -2,8 +2,8 @@
 
     python -m tests.crowd postgres://... --workspaces 1000000 --lines 10000000
 
-Nine in ten are on FREE; of the others a tenth is on trial, a tenth past due, and some are ended, on hold,
-suspended or comped. Every counter is what its lines add up to.
+Nine in ten pay nothing; of all some are on trial, past due, ended, on hold, suspended or comped, enough of each
+to fill a page of a list already among a thousand. Every counter is what its lines add up to.
 """
 
 import argparse
@@ -20,16 +20,17 @@ PAYS, RARE = 10, 200
 _PEOPLE = """
 INSERT INTO accounts_user (id, password, is_superuser, email, person_hash, fullname, is_email_verified, is_staff,
     is_active, auth_epoch, language, created_at)
-SELECT uuidv7(-shift), '!', false, 'crowd' || n || '@example.net', md5('crowd' || n), 'Crowd ' || n, true, false,
-    n %% 997 <> 0, 0, '', now() - shift
+SELECT uuidv7(-shift), '!', false, 'crowd' || n || '@example.net', md5('crowd' || n), 'Crowd ' || n || ' Ltd', true, false,
+    n %% 997 <> 0 OR n %% %(pays)s = 0, 0, '', now() - shift
 FROM generate_series(1, %(workspaces)s::int) n, LATERAL (SELECT (%(workspaces)s - n) * interval '2 years' / %(workspaces)s
     AS shift)
 """
 _WORKSPACES = """
 INSERT INTO accounts_workspace (id, name, personal_user_id, may_admins_bill, suspended_at, created_at)
 SELECT uuidv7(created_at - now()), fullname, id, false,
-    CASE WHEN substr(email, 6, length(email) - 17)::int %% 1009 = 0 THEN now() END, created_at
-FROM accounts_user WHERE email LIKE 'crowd%%@example.net' ORDER BY id
+    CASE WHEN n %% 19 = 0 AND n %% %(pays)s <> 0 THEN now() END, created_at
+FROM accounts_user, LATERAL (SELECT substr(email, 6, length(email) - 17)::int AS n) of
+WHERE email LIKE 'crowd%%@example.net' ORDER BY id
 """
 _MEMBERSHIPS = """
 INSERT INTO accounts_membership (id, workspace_id, user_id, role, created_at)
@@ -123,8 +124,8 @@ INSERT INTO billing_stripeevent (stripe_id, type, customer, points_to, payload, 
     state, attempts, next_attempt_at, error, done_at)
 SELECT 'evt_crowd' || row_number() OVER (), 'invoice.paid', stripe_customer_id, '', '{}', now(), now(), false,
     CASE WHEN dead THEN 'dead' ELSE 'done' END, 1, now(), '', CASE WHEN NOT dead THEN now() END
-FROM billing_subscription, LATERAL (SELECT stripe_customer_id LIKE '%%0000' AS dead) of
-WHERE stripe_customer_id LIKE 'cus_crowd%%0'
+FROM billing_subscription, LATERAL (SELECT stripe_customer_id LIKE '%%9' AS dead) of
+WHERE stripe_customer_id LIKE 'cus_crowd%%'
 """
 _TRAIL = """
 INSERT INTO billing_auditentry (id, at, actor_name, action, workspace_id, workspace_name, target, reason, before, after)

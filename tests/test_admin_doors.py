@@ -51,9 +51,10 @@ def addresses(patterns: list[Any], before: str = "/admin/") -> list[str]:
 
 def filled(address: str, bob: Person) -> str:
     """With what there is: the rows of bob, or of the table that the address names."""
-    table = re.match(r"/admin/(\w+)/(\w+)/", address)
-    models = {(m._meta.app_label, m._meta.model_name): m for m in admin.site._registry}
-    row = models[table.groups()]._default_manager.first() if table and table.groups() in models else None
+    table = re.match(r"/admin/(\w+/\w+)/", address)
+    models = {f"{m._meta.app_label}/{m._meta.model_name}": m for m in admin.site._registry}
+    found = models.get(table[1]) if table else None
+    row = found._default_manager.first() if found is not None else None
     values = {"name": "give-credits", "pk": str(bob.workspace.pk), "app_label": "billing", "url": "nothing"}
     key = str(row.pk) if row is not None else str(bob.workspace.pk)
     address = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda m: values.get(m[1], "billing"), address)

@@ -127,13 +127,13 @@ def test_a_customer_is_found_by_any_name(desk: Client, text: str) -> None:
 
 
 def test_a_customer_is_found_by_any_id_of_ours(desk: Client) -> None:
-    workspace = Workspace.objects.get(name="Crowd 80")
+    workspace = Workspace.objects.get(name="Crowd 80 Ltd")
     line = LedgerEntry.objects.filter(workspace=workspace, kind="consume")[0]
     grant = CreditGrant.objects.get(workspace=workspace)
     ids = [workspace.pk, workspace.personal_user_id, workspace.subscription.pk, line.pk, line.run_id, grant.pk]
     for id in ids:
         page = opened(desk, listed(Workspace), {"q": str(id)})
-        assert ("Crowd 80" in page, "Crowd 81" in page) == (True, False)
+        assert ("Crowd 80 Ltd" in page, "Crowd 81 Ltd" in page) == (True, False)
 
 
 def test_the_search_over_all_of_the_desk_leads_to_the_customer(desk: Client) -> None:
@@ -152,7 +152,7 @@ def test_the_page_of_a_customer_costs_the_same_for_all(desk: Client) -> None:
         assert scanned(seen) == []
         return len(seen)
 
-    assert count("Crowd 70") == count("Crowd 80") <= 35
+    assert count("Crowd 70 Ltd") == count("Crowd 80 Ltd") <= 35
 
 
 def test_every_table_of_the_desk_is_looked_at_here() -> None:

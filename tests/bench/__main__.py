@@ -39,10 +39,15 @@ class Sizes:
     events: int
     customers: int
     renewals: int
+    workspaces: int
 
 
-WHOLE = Sizes(lines=LINES, rounds=15, seconds=2, payments=100, events=10_000, customers=1_000, renewals=500)
-QUICK = Sizes(lines=500_000, rounds=5, seconds=1, payments=10, events=1_000, customers=100, renewals=50)
+WHOLE = Sizes(
+    lines=LINES, rounds=15, seconds=2, payments=100, events=10_000, customers=1_000, renewals=500, workspaces=1_000_000
+)
+QUICK = Sizes(
+    lines=500_000, rounds=5, seconds=1, payments=10, events=1_000, customers=100, renewals=50, workspaces=50_000
+)
 
 
 def main() -> None:
@@ -162,11 +167,37 @@ def renewals(cluster: Cluster, sizes: Sizes, say: Callable[[str], None]) -> "lis
         return renewal_day(till, sizes.renewals)
 
 
+def desk(cluster: Cluster, sizes: Sizes, say: Callable[[str], None]) -> "list[Figure]":
+    """What staff see, however many customers there are."""
+    from django.db import connection
+
+    from tests.bench import desk as lists
+    from tests.bench import figures
+
+    with closing(connection):
+        cookie = lists.employ()
+    few_url = cluster.create_database("bench_desk_few", template=MADE)
+    many_url = cluster.create_database("bench_desk_many", template=MADE)
+    say(f"Writing {sizes.workspaces:,} workspaces and {sizes.workspaces * 10:,} ledger lines ...")
+    lists.fill(cluster, "bench_desk_few", workspaces=lists.FEW, lines=lists.FEW_LINES, say=say)
+    lists.fill(cluster, "bench_desk_many", workspaces=sizes.workspaces, lines=sizes.workspaces * 10, say=say)
+    # As in production, where pages name their style sheets by their content.
+    server.manage("collectstatic", "--no-input", database_url=few_url)
+    say("Opening the lists of the desk ...")
+    pace = figures.Pace(sizes.rounds, sizes.seconds)
+    with server.gunicorn(few_url, "desk-few") as few, server.gunicorn(many_url, "desk-many") as many:
+        found = lists.lists(few, many, cookie, pace, workspaces=sizes.workspaces)
+    for name in ("bench_desk_few", "bench_desk_many"):
+        cluster.drop_database(name)
+    return found
+
+
 PARTS: "dict[str, Callable[[Cluster, Sizes, Callable[[str], None]], list[Figure]]]" = {
     "runs": runs,
     "deliveries": deliveries,
     "reconciliation": reconciliation,
     "renewals": renewals,
+    "desk": desk,
 }
 
 if __name__ == "__main__":
