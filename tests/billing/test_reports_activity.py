@@ -81,6 +81,8 @@ def test_deliveries_are_of_the_day_on_which_they_came(db: None) -> None:
     event(morning, state="dead")
     days = of(at(2026, 3, 2), 2, timedelta())
     assert [(day.received, day.late) for day in days.values()] == [(3, 1), (3, 2)]
+    # Counted in the night after it, and not together with the next.
+    assert of(at(2026, 3, 2), 1, timedelta()) == {date(2026, 3, 2): Activity(received=3, late=1)}
 
 
 def test_deliveries_are_kept_by_the_wall_clock(db: None) -> None:

@@ -193,6 +193,15 @@ def test_a_discount_counts_until_the_period_that_it_makes_cheaper_no_more(subscr
     assert line_of(subscriber) == (1900, "usd")
 
 
+def test_a_discount_that_ends_as_the_period_begins_counts_no_more(subscriber: Payer) -> None:
+    discount(subscriber, percent_off=50, duration="forever")
+    snapshot = held(subscriber)
+    (data,) = snapshot.data
+    start = data["items"]["data"][0]["current_period_start"]
+    assert varied(snapshot, discounts=[{**data["discounts"][0], "end": start}]) == 1900
+    assert varied(snapshot, discounts=[{**data["discounts"][0], "end": start + 1}]) == 950
+
+
 def test_a_customers_discount_counts_where_the_subscription_has_none(subscriber: Payer) -> None:
     discount(subscriber, percent_off=50, duration="forever")
     snapshot = held(subscriber)
@@ -216,11 +225,14 @@ def test_a_tax_within_the_price_does_not_count(subscriber: Payer) -> None:
     assert varied(replace(snapshot, invoices=())) == 1900
 
 
-def test_what_has_ended_comes_to_nothing(subscriber: Payer) -> None:
+def test_what_has_ended_comes_to_nothing_and_costs_no_call(subscriber: Payer, calls: Calls) -> None:
     discount(subscriber, percent_off=50, duration="forever")
     subscriber.client.v1.subscriptions.cancel(subscriber.one.id)
     subscriber.sync()
     assert (subscriber.row.monthly_amount, line_of(subscriber)) == (0, (0, ""))
+    calls()
+    subscriber.sync()
+    assert len(calls()) == 5
 
 
 def test_while_collection_is_paused_the_amount_is_kept_and_does_not_count(subscriber: Payer) -> None:
