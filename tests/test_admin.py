@@ -9,8 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing import catalogue
-from billing.models import AuditEntry, LedgerEntry, Plan, Subscription
+from billing.models import LedgerEntry, Plan, Subscription
 from tests.people import Person, person
 
 type Statements = Callable[[], CaptureQueriesContext]
@@ -70,29 +69,6 @@ def test_the_ledger_cannot_be_changed(desk: Client, bob: Person) -> None:
     assert desk.post(shown(line).replace("change", "delete"), {"post": "yes"}).status_code == 403
     assert desk.get(reverse("admin:billing_ledgerentry_add")).status_code == 403
     assert LedgerEntry.objects.get().quantity == -1
-
-
-def test_an_edit_of_a_plan_is_audited_and_kept_by_the_catalogue(desk: Client, staff: Person) -> None:
-    plan = Plan.objects.free()
-    form = {
-        "name": plan.name,
-        "description": plan.description,
-        "features": plan.features,
-        "is_public": "on",
-        "runs_limit": 12,
-        "rank": plan.rank,
-        "job_priority": plan.job_priority,
-        "grace_days": plan.grace_days,
-        "prices-TOTAL_FORMS": 0,
-        "prices-INITIAL_FORMS": 0,
-    }
-    assert desk.post(shown(plan), form).status_code == 302
-    entry = AuditEntry.objects.get(target=f"plan:{plan.pk}")
-    assert (entry.actor_id, entry.before, entry.after) == (staff.user.pk, {"runs_limit": 10}, {"runs_limit": 12})
-    catalogue.load()
-    assert Plan.objects.free().runs_limit == 12
-    catalogue.load(overwrite=True)
-    assert Plan.objects.free().runs_limit == 10
 
 
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)

@@ -268,3 +268,10 @@ def test_of_two_who_want_the_same_number_at_once_one_gets_it(by: dict[str, Any])
     assert sorted(type(one).__name__ for one in results) == ["Mistake", "Mistake", "Plan"], results
     assert list(ranks().values()).count(35) == 1
     assert AuditEntry.objects.filter(action="order plans").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_make_the_same_plan_at_once_one_does(by: dict[str, Any]) -> None:
+    results = at_once([lambda: small(by)] * 2)
+    assert sorted(type(one).__name__ for one in results) == ["Mistake", "Plan"], results
+    assert Plan.objects.filter(slug="small-team").count() == AuditEntry.objects.filter(action="add plan").count() == 1

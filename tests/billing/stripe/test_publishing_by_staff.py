@@ -161,18 +161,23 @@ def test_a_price_of_the_dashboard_that_does_not_fit_is_refused(
 def test_one_price_at_stripe_is_never_two_plans(shop: StandIn, by: dict[str, Any]) -> None:
     basic, made = price("basic"), small(by)
     before = stored()
-    with pytest.raises(publishing.Mismatch) as refused:
-        pricing.set_price(made, Terms("month", "usd", 1900, str(basic.stripe_price_id)), **by)
-    assert str(refused.value) == (
-        f"{basic.stripe_price_id} is AI-Manus BASIC 19.00 USD a month here already,"
-        " and cannot be AI-Manus SMALL 19.00 USD a month as well."
-    )
-    assert stored() == before
+    terms = Terms("month", "usd", 1900, str(basic.stripe_price_id))
+    for act in (lambda: pricing.foresee(made, terms), lambda: pricing.set_price(made, terms, **by)):
+        with pytest.raises(publishing.Mismatch) as refused:
+            act()
+        assert str(refused.value) == (
+            f"{basic.stripe_price_id} is AI-Manus BASIC 19.00 USD a month here already,"
+            " and cannot be AI-Manus SMALL 19.00 USD a month as well."
+        )
+        assert stored() == before
 
 
-def test_nor_by_the_environment(shop: StandIn, by: dict[str, Any], settings: SettingsWrapper) -> None:
+def test_nor_by_the_environment(
+    shop: StandIn, stripe_client: stripe.StripeClient, by: dict[str, Any], settings: SettingsWrapper
+) -> None:
     pricing.set_price(plan("pro"), Terms("month", "usd", 1900), **by)
-    settings.STRIPE_PRICE_IDS = {("pro", "month"): price("basic").stripe_price_id}
+    sound = own(stripe_client, 19000, "year").id
+    settings.STRIPE_PRICE_IDS = {("basic", "year"): sound, ("pro", "month"): price("basic").stripe_price_id}
     before = stored()
     with pytest.raises(publishing.Mismatch, match=r"is AI-Manus BASIC 19\.00 USD a month here already"):
         publishing.link()
