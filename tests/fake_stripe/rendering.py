@@ -67,7 +67,8 @@ def render(store: Store, obj: Object, expand: list[str] | None = None) -> Object
     shown: Object = _public(store, obj)
     for path in expand or []:
         parts = path.split(".")
-        if len(parts) - (parts[0] == "data" and shown["object"] == "list") > DEEPEST:
+        # The `data` of a list is one of them.
+        if len(parts) > DEEPEST:
             raise invalid(f"You cannot expand more than {DEEPEST} levels of a property. Property: {path}")
         _expand(store, shown, parts, path)
     return shown

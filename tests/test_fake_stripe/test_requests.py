@@ -212,6 +212,9 @@ def test_expand_fills_in_what_it_names_and_refuses_what_is_no_object(shop: Shop)
         shop.client.v1.subscriptions.retrieve(
             subscription.id, {"expand": ["latest_invoice.charge.customer.default_source.customer"]}
         )
+    # Of a list, `data` is the first of them.
+    with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
+        shop.client.v1.subscriptions.list({"expand": ["data.discounts.source.coupon.applies_to"]})
 
 
 def test_invoices_are_found_by_what_they_are_of(shop: Shop) -> None:
