@@ -116,7 +116,7 @@ WITH lines AS MATERIALIZED (
         SELECT currency, monthly_amount, after FROM billing_subscriptionchange
         WHERE subscription_id = c.subscription_id AND id < c.id ORDER BY id DESC LIMIT 1
     ) p ON true
-    WHERE c.at >= {since} AND c.at < {until} AND (c.monthly_amount > 0 OR p.monthly_amount > 0)
+    WHERE c.at >= {since} AND c.at < {until} AND ({lines})
 ), parts AS (
     SELECT id, subscription_id, day, had_trial, currency_before AS currency, -amount_before AS change,
         amount_before AS opening
@@ -142,7 +142,7 @@ WITH lines AS MATERIALIZED (
 )
 """
 _BY_DAY = f"""
-{_KINDS.format(since="%(since)s", until="%(until)s")}
+{_KINDS.format(since="%(since)s", until="%(until)s", lines="c.monthly_amount > 0 OR p.monthly_amount > 0")}
 SELECT day, kind, currency, count(*), sum(amount)::bigint FROM kinds GROUP BY day, kind, currency
 UNION ALL
 SELECT day, 'converted', '', count(DISTINCT subscription_id), 0 FROM kinds WHERE kind = 'new' AND had_trial GROUP BY day
@@ -154,6 +154,11 @@ SELECT day, 'plan', plan, sum(change)::bigint, 0 FROM (
 ) plans WHERE plan IS NOT NULL GROUP BY day, plan HAVING sum(change) <> 0
 ORDER BY 1, 2, 3
 """  # noqa: S608  (of our own text)
-_OF_SPAN = _KINDS.format(since="%s", until="%s")
+# Who pays for which plan is not asked here: a line that leaves the amount as it was need not be read whole.
+_OF_SPAN = _KINDS.format(
+    since="%s",
+    until="%s",
+    lines="(c.monthly_amount, c.currency) IS DISTINCT FROM (coalesce(p.monthly_amount, 0), coalesce(p.currency, ''))",
+)
 _WHO = f"{_OF_SPAN} SELECT subscription_id FROM kinds WHERE kind = %s AND %s IN ('', currency)"  # noqa: S608  (of our own text)
 _WHO_CONVERTED = f"{_OF_SPAN} SELECT subscription_id FROM kinds WHERE kind = 'new' AND had_trial"  # noqa: S608
