@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.browser.browsing import PASSWORD, Program, Site, Visitor
+from tests.browser.clerks import Clerk
 from tests.processes.service import until
 
 PROMPT = "Compare three tools for planning team shifts, with prices, in a table."
@@ -64,6 +65,29 @@ VIEWS = (
     View("not-allowed", "member", "/billing/ledger"),
     View("team-leave", "member", "/workspace/leave"),
     View("invitation", "nobody", "{invitation}"),
+    View("desk", "staff", "/admin/"),
+    View("desk-workspaces", "staff", "/admin/accounts/workspace/"),
+    View("desk-workspace", "staff", "{pro}"),
+    View("desk-workspace-past-due", "staff", "{late}"),
+    View("desk-people", "staff", "/admin/accounts/user/"),
+    View("desk-person", "staff", "{person}"),
+    View("desk-act", "staff", "{act}"),
+    View("desk-act-many", "staff", "{many}"),
+    View("desk-batches", "staff", "/admin/billing/batch/"),
+    View("desk-subscriptions", "staff", "/admin/billing/subscription/"),
+    View("desk-dunning", "staff", "/admin/dunning/"),
+    View("desk-plans", "staff", "/admin/billing/plan/"),
+    View("desk-plan", "staff", "{plan}"),
+    View("desk-periods", "staff", "/admin/billing/usageperiod/"),
+    View("desk-credits", "staff", "/admin/billing/creditgrant/"),
+    View("desk-ledger", "staff", "/admin/billing/ledgerentry/"),
+    View("desk-refusals", "staff", "/admin/billing/refusal/"),
+    View("desk-deliveries", "staff", "/admin/billing/stripeevent/"),
+    View("desk-delivery", "staff", "{delivery}"),
+    View("desk-operations", "staff", "/admin/billing/stripeoperation/"),
+    View("desk-reconciliation", "staff", "/admin/billing/reconciliationreport/"),
+    View("desk-audit", "staff", "/admin/billing/auditentry/"),
+    View("desk-audit-entry", "staff", "{entry}"),
 )
 
 
@@ -147,7 +171,32 @@ def furnish(site: Site) -> Gallery:
             mike.page.wait_for_url(re.compile("/workspace/$"))
             olga.open("/workspace/")
     paths["member"] = str(olga.page.get_by_role("link", name=re.compile("^Change Mike")).get_attribute("href"))
+    paths |= open_desk(site, settle("staff", newcomer("Stefan Staff")), pro=pro.email, late=late.email)
     return Gallery(site, states, paths)
+
+
+def open_desk(site: Site, staff: Visitor, **customers: str) -> dict[str, str]:
+    """Somebody of the admin role, and where they find what is shown of the desk."""
+    site.shop.service.manage("appoint_staff", staff.email, "--role", "admin")
+    clerk = Clerk(staff, "Admin")
+    paths = {}
+    for name, email in customers.items():
+        clerk.find(email)
+        paths[name] = clerk.page.url.removeprefix(site.url)
+    workspace = paths["pro"].split("/")[-3]
+    paths["act"] = f"/admin/acts/give-credits/{workspace}/"
+    paths["many"] = f"/admin/acts/override-runs/many/?workspaces={workspace}"
+    clerk.find_person(customers["pro"])
+    paths["person"] = clerk.page.url.removeprefix(site.url)
+    for name, path in (
+        ("plan", "/admin/billing/plan/"),
+        ("delivery", "/admin/billing/stripeevent/"),
+        ("entry", "/admin/billing/auditentry/"),
+    ):
+        clerk.open(path)
+        link = clerk.page.locator(f"#content a[href^='{path}'][href*='/change/']").first
+        paths[name] = str(link.get_attribute("href")).partition("?")[0]
+    return paths
 
 
 def fall_behind(site: Site, program: Program) -> None:
