@@ -331,4 +331,4 @@ def test_charts_are_drawn_and_told(desk: Client, business: None) -> None:
     assert f"{today}: 174.00 USD" in charts[1]
     assert f"the most on {today}: 2." in charts[2]
     assert page.count("<rect") >= 2 * 90 + 2 * 30
-    assert "style=" not in page[page.index("board-now") : page.rindex("</section>")]
+    assert "style=" not in page[page.index("board-now") : page.rindex("</main>")]
