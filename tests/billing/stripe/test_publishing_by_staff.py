@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import stripe
+from django.test import Client
 from djstripe.models import Price as MirroredPrice
 from djstripe.models import Product as MirroredProduct
 from pytest_django import Settings as SettingsWrapper
@@ -311,6 +312,12 @@ def test_who_pays_for_a_retired_plan_keeps_it_and_nobody_can_change_to_it(
     subscriber.travel(days=32)
     subscriber.sync()
     assert (subscriber.sees()["plan"], subscriber.sees()["source"]) == ("basic", "paid")
+    browser = Client()
+    browser.force_login(subscriber.person.user)
+    for path in ("/billing/", "/billing/change", "/pricing"):
+        page = browser.get(path, headers={"Accept": "text/html"})
+        assert (page.status_code, "Change to Basic" in page.content.decode()) == (200, False), path
+    assert "Basic" in browser.get("/billing/").content.decode()
     answer = other.post("create-checkout-session", {"plan": "basic"})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
     assert StripeOperation.objects.filter(kind="checkout", workspace=other.person.workspace).count() == 0

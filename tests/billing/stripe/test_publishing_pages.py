@@ -38,7 +38,7 @@ def test_the_dry_run_shows_what_would_be_made_and_makes_nothing(
     stripe_stand_in: StandIn, stripe_client: stripe.StripeClient, billing: Desk
 ) -> None:
     page = billing.get(PUBLISH).content.decode()
-    assert page.count(">Made</span>") == 2 + 4
+    assert page.count(">To be made</span>") == 2 + 4
     for text in ("AI-Manus BASIC", "190.00 USD a year", "AI-Manus PRO", "The product"):
         assert text in page
     assert (stripe_client.v1.products.list().data, set(ids().values())) == ([], {None})
@@ -68,7 +68,11 @@ def test_what_is_at_stripe_already_is_said_to_be_found(shop: StandIn, billing: D
     id = ids()[("basic", "month")]
     Price.objects.filter(stripe_price_id=id).update(stripe_price_id=None, stripe_product_id="")
     page = billing.get(PUBLISH).content.decode()
-    assert (page.count(">Made</span>"), page.count(">Found</span>"), f"{id}" in page) == (0, 1, True)
+    assert (page.count(">To be made</span>"), page.count(">There, to be linked</span>"), f"{id}" in page) == (
+        0,
+        1,
+        True,
+    )
 
 
 def test_another_name_is_shown_and_changed_at_stripe(
