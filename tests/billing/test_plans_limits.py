@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Workspace
@@ -263,6 +263,24 @@ def test_foreseeing_takes_as_many_statements_for_many_as_for_one(
     for number in range(5):
         consume(person(f"number{number}@example.com").workspace, NOW)
     assert few == seen() <= 7
+
+
+def test_nothing_is_looked_for_from_end_to_end(
+    bob: Person, staff: Person, statements: Callable[[], CaptureQueriesContext]
+) -> None:
+    with statements() as seen:
+        limits.foresee(Plan.objects.free(), 5, now=NOW)
+        set_limit(Plan.FREE, 5, staff, when=When.NOW)
+    about_buckets = [one["sql"] for one in seen if '"billing_usageperiod"' in one["sql"]]
+    # Two counts before it, and the change itself with what follows it.
+    assert [sql.split()[0] for sql in about_buckets] == ["SELECT", "SELECT", "UPDATE", "UPDATE"]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for sql in about_buckets:
+            cursor.execute(f"EXPLAIN {sql}")
+            lines = "\n".join(row[0] for row in cursor.fetchall())
+            assert "Seq Scan" not in lines, lines
+            assert "usage_period_by_plan" in lines, lines
 
 
 def test_a_run_that_had_read_the_former_number_opens_its_period_with_the_new_one(bob: Person, staff: Person) -> None:
