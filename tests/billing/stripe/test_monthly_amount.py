@@ -260,6 +260,6 @@ def test_nothing_differs_after_a_sync(subscriber: Payer) -> None:
     """Drift: a discount that nobody told of is found, and nothing else."""
     discount(subscriber, percent_off=50, duration="forever")
     (found,) = differences_of(subscriber.row)
-    assert (found.what, found.ours, found.theirs) == ("monthly_amount", "1900", "950")
+    assert (found.what, found.ours, found.theirs) == ("monthly_amount", "19.00 USD", "9.50 USD")
     sync.sync_customer(subscriber.customer, now=clock.now())
     assert differences_of(subscriber.row) == []

@@ -161,7 +161,7 @@ def test_the_table_is_aligned(subscriber: Payer) -> None:
     columns = [lines[0].index(word) for word in ("Workspace", "What", "Ours", "Stripe's")]
     assert lines[0].split() == ["Workspace", "What", "Ours", "Stripe's"]
     assert ["bob@example.com", "stripe_status", "active", "canceled"] in [line.split() for line in lines]
-    assert ["bob@example.com", "monthly_amount", "1900", "0"] in [line.split() for line in lines]
+    assert ["bob@example.com", "monthly_amount", "19.00", "USD", "0.00", "USD"] in [line.split() for line in lines]
     for line in lines:
         assert [line[column] != " " for column in columns] == [True] * 4, line
         assert [line[column - 2 : column] for column in columns[1:]] == ["  "] * 3, line
