@@ -7,7 +7,10 @@ from billing.drift import Difference
 
 @dataclass(frozen=True)
 class Drift(Difference):
+    """`workspace` is its label, `workspace_id` empty where an operation is no workspace's."""
+
     workspace: str
+    workspace_id: str = ""
 
 
 @dataclass(frozen=True)

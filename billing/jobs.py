@@ -11,6 +11,7 @@ from procrastinate.contrib.django import app
 from accounts import clock
 from accounts.errors import Problem
 from accounts.jobs import HOUSEKEEPING_QUEUE, MAIL_QUEUE, harmless, send
+from accounts.models import User
 from accounts.turns import turn
 from billing import deliveries, dunning, gateway, lifecycle, mirror, proofs, refusals, sync
 from billing.lifecycle import operations
@@ -167,6 +168,15 @@ def reconcile(timestamp: int) -> None:
         len(outcome.orphans),
         len(outcome.failures),
     )
+
+
+@app.task(queue=BILLING_QUEUE)
+def reconcile_as_asked(*, asked: str, reason: str, actor_id: str) -> None:
+    """By staff, who see what came of it; one that fails ends here, and can be asked for again."""
+    # Imported here, because what it mends with defers the jobs above.
+    from billing import reconciling
+
+    reconciling.carry_out(asked, reason=reason, actor=User.objects.get(pk=actor_id), now=clock.now())
 
 
 @app.task(queue=BILLING_QUEUE)

@@ -59,14 +59,17 @@ def reconcile(
     is_dry_run: bool = False,
     only: Collection[UUID] | None = None,
     actor: User | None = None,
+    reason: str = "Stripe held something else",
     progress: Progress = silently,
 ) -> Outcome:
     """Of `only` these workspaces, Stripe's lists are not walked. A dry run writes nothing at all.
 
+    What is mended is written into the audit trail, as the actor's and for the reason.
+
     Raises BillingNotConfigured and AlreadyUnderWay. What fails at Stripe is part of the outcome.
     """
     gateway.client()
-    walk = _Walk(now, is_dry_run, only, actor, progress)
+    walk = _Walk(now, is_dry_run, only, actor, reason, progress)
     if is_dry_run:
         walk.go()
         return walk.outcome
@@ -79,6 +82,15 @@ def reconcile(
         report.failures = [asdict(failure) for failure in outcome.failures]
         report.save()
     return outcome
+
+
+def is_under_way() -> bool:
+    """Whether one that mends is, by whomever it was begun; a dry run takes no turn."""
+    try:
+        with _turn():
+            return False
+    except AlreadyUnderWay:
+        return True
 
 
 @contextmanager
@@ -103,9 +115,11 @@ class _Walk:
         is_dry_run: bool,
         only: Collection[UUID] | None,
         actor: User | None,
+        reason: str,
         progress: Progress,
     ) -> None:
-        self.now, self.is_dry_run, self.only, self.actor, self.progress = now, is_dry_run, only, actor, progress
+        self.now, self.is_dry_run, self.only = now, is_dry_run, only
+        self.actor, self.reason, self.progress = actor, reason, progress
         self.outcome = Outcome()
         # By subscription or operation.
         self._drifted: set[UUID] = set()
@@ -266,7 +280,8 @@ class _Walk:
         self.outcome.differences += len(found)
         label = _label(subscription) if subscription else NOTHING
         free = max(0, MOST_LISTED - len(self.outcome.drifts))
-        self.outcome.drifts += [Drift(one.what, one.ours, one.theirs, label) for one in found[:free]]
+        id = str(subscription.workspace_id) if subscription else ""
+        self.outcome.drifts += [Drift(one.what, one.ours, one.theirs, label, id) for one in found[:free]]
 
     def _mended(
         self, thing: Subscription | StripeOperation, subscription: Subscription | None, found: list[Difference]
@@ -276,7 +291,7 @@ class _Walk:
             "reconcile",
             target=thing,
             workspace=subscription.workspace if subscription else None,
-            reason="Stripe held something else",
+            reason=self.reason,
             actor=self.actor,
             now=self.now,
             before={one.what: one.ours for one in found},

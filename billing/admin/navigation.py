@@ -53,12 +53,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(
                     "Operations", "outbox", "admin:billing_stripeoperation_changelist", "billing.view_stripeoperation"
                 ),
-                _item(
-                    "Reconciliation",
-                    "balance",
-                    "admin:billing_reconciliationreport_changelist",
-                    "billing.view_reconciliationreport",
-                ),
+                _item("Reconciliation", "balance", "admin:reconciliation", "billing.view_reconciliationreport"),
                 _item("Mirror", "database", "admin:app_list", "djstripe.view_customer", app_label="djstripe"),
             ],
         },

@@ -50,12 +50,12 @@ def amount(minor: int | None, currency: str) -> str:
 
 
 @register.filter
-def compared(text: str) -> SafeString | str:
+def compared(text: str | None) -> SafeString | str:
     """A fact in the words of `billing.drift`, its instants in the reader's zone."""
     try:
-        return when(datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+        return when(datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)) if text else MISSING
     except ValueError:
-        return text
+        return str(text)
 
 
 @register.filter
