@@ -40,10 +40,14 @@ def record(
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """`(name, before, after)` of what differs; what was not there and what is empty are the same."""
+    """`(name, before, after)` of what differs. Empty is as if it was not there, and so is a no that came first."""
     names = [*before, *(name for name in after if name not in before)]
-    pairs = ((name, before.get(name) or None, after.get(name) or None) for name in names)
-    return [(name, was, now) for name, was, now in pairs if was != now]
+    pairs = ((name, _filled(before.get(name)), _filled(after.get(name))) for name in names)
+    return [(name, was, now) for name, was, now in pairs if was != now and not (was is None and now is False)]
+
+
+def _filled(value: Any) -> Any:
+    return None if value == "" or value == [] or value == {} else value
 
 
 def in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

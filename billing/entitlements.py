@@ -138,7 +138,7 @@ def _paid(subscription: Subscription, now: datetime, override: int | None) -> En
     cap = None
     if not is_settled:
         # Invariant 9: an unpaid period grants little, and never less than FREE does.
-        cap = plan.unpaid_runs_limit
+        cap = plan.unpaid_runs_limit_of(period.start)
         free = subscription.base_plan.runs_limit
         if cap is not None:
             cap = None if free is None else max(cap, free)

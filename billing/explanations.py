@@ -102,7 +102,8 @@ def _paid_sentences(subscription: Subscription, now: datetime) -> Iterator[str]:
         return
     yield f"Stripe says {status.replace('_', ' ')}" + (f", for the period until {_day(end)}." if end else ".")
     if subscription.on_hold_since is not None:
-        yield f"It is on hold since {_day(subscription.on_hold_since)} ({subscription.hold_reason}), and counts as FREE."
+        since = _day(subscription.on_hold_since)
+        yield f"It is on hold since {since} ({subscription.hold_reason}): it counts as FREE."
     if subscription.is_collection_paused:
         yield "Collection is paused, so it entitles to nothing."
     if status in ENDED:

@@ -121,7 +121,9 @@ def in_words(runs_limit: int | None) -> str:
 def earlier_limits(plan: Plan, *, now: datetime) -> list[dict[str, Any]]:
     """With the present one, which ends now."""
     kept = [earlier for earlier in plan.earlier_limits if datetime.fromisoformat(earlier["until"]) > now - KEPT]
-    return [*kept, {"until": now.isoformat(), "runs_limit": plan.runs_limit}]
+    # Stripe's periods begin on whole seconds: one that begins in this very second has the new one.
+    until = now.replace(microsecond=0)
+    return [*kept, {"until": until.isoformat(), "runs_limit": plan.runs_limit}]
 
 
 def earlier_in_words(plan: Plan) -> list[tuple[datetime, str]]:

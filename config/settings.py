@@ -500,6 +500,7 @@ UNFOLD = {
     "SITE_HEADER": "AI-Manus",
     "SITE_SUBHEADER": "Staff",
     "SITE_SYMBOL": "support_agent",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "billing.admin.navigation.icon"}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["billing.admin.navigation.style"],

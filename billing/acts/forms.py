@@ -117,7 +117,7 @@ class CompForm(UntilForm):
 
     def __init__(self, *args: Any, is_paying: bool = False, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.fields["plan"].queryset = Plan.objects.exclude(slug__in=[Plan.FREE, Plan.TRIAL])  # type: ignore[attr-defined]
+        self.fields["plan"].queryset = Plan.objects.filter(retired_at=None).exclude(slug__in=[Plan.FREE, Plan.TRIAL])  # type: ignore[attr-defined]
         if not is_paying:
             del self.fields["payments"]
 
@@ -131,7 +131,7 @@ class ChangePlanForm(ActForm):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        sold = Plan.objects.filter(prices__is_active=True, prices__stripe_price_id__isnull=False)
+        sold = Plan.objects.filter(retired_at=None, prices__is_active=True, prices__stripe_price_id__isnull=False)
         self.fields["plan"].queryset = sold.distinct()  # type: ignore[attr-defined]
 
 

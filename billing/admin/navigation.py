@@ -68,6 +68,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def icon(request: HttpRequest) -> str:
+    return static("icon.svg")
+
+
 def style(request: HttpRequest) -> str:
     return static("staff.css")
 

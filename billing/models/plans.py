@@ -80,9 +80,14 @@ class Plan(models.Model):
     @property
     def unpaid_runs_limit(self) -> int | None:
         """Most runs of a period that is not paid yet; None when even then there is no limit."""
-        if self.grace_runs is not None or self.runs_limit is None:
-            return self.grace_runs
-        return -(-self.runs_limit // 10)
+        return self._unpaid_of(self.runs_limit)
+
+    def unpaid_runs_limit_of(self, start: datetime) -> int | None:
+        """The same of a period that began then."""
+        return self._unpaid_of(self.runs_limit_of(start))
+
+    def _unpaid_of(self, limit: int | None) -> int | None:
+        return self.grace_runs if self.grace_runs is not None or limit is None else -(-limit // 10)
 
     def runs_limit_of(self, start: datetime) -> int | None:
         """Runs of a period that begins at `start`; None for no limit."""

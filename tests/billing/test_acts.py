@@ -214,8 +214,8 @@ def test_an_act_and_a_workspace_that_are_not_there_are_not_found(support: Desk, 
 
 def test_a_line_of_the_trail_names_what_differs() -> None:
     before = {"a": 1, "b": "", "c": None, "d": "x"}
-    after = {"a": 2, "b": None, "c": "", "d": "x", "e": 5}
-    assert audit.changes(before, after) == [("a", 1, 2), ("e", None, 5)]
+    after = {"a": 0, "b": None, "c": "", "d": "x", "e": 5, "f": False}
+    assert audit.changes(before, after) == [("a", 1, 0), ("e", None, 5)]
 
 
 def test_the_history_of_the_subscription_names_who_did_it(billing: Desk, bob: Person) -> None:

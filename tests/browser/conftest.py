@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.browsing import Site, Visitor, chromium, mail_folder
+from tests.browser.clerks import Office
 from tests.browser.gallery import Gallery, furnish
 from tests.embedded import RunningCluster, clone_database
 from tests.processes.conftest import serving
@@ -41,6 +42,20 @@ def gallery(shared_site: Shop, browser: Browser) -> Generator[Gallery, None, Non
     site = Site(shared_site, browser)
     yield furnish(site)
     site.leave()
+
+
+@pytest.fixture(scope="module")
+def shared_office(shared_site: Shop, browser: Browser) -> Generator[Office, None, None]:
+    site = Site(shared_site, browser)
+    yield Office(site)
+    site.leave()
+
+
+@pytest.fixture
+def office(shared_office: Office, request: pytest.FixtureRequest) -> Office:
+    """Whose staff work here all day; each test has customers of its own."""
+    request.node.stash[SITE] = shared_office.site
+    return shared_office
 
 
 @pytest.fixture

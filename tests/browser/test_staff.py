@@ -4,25 +4,12 @@ After each the trail tells of it, and the customer sees what became of it.
 """
 
 import re
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from playwright.sync_api import Browser
-
-from tests.browser.browsing import Site, poll
+from tests.browser.browsing import poll
 from tests.browser.clerks import Customer, Office
-from tests.processes.money import Shop
 
 SUPPORT, BILLING, ADMIN = "Support", "Billing", "Admin"
-
-
-@pytest.fixture(scope="module")
-def office(shared_site: Shop, browser: Browser) -> Generator[Office, None, None]:
-    """Whose staff work here all day; each test has customers of its own."""
-    site = Site(shared_site, browser)
-    yield Office(site)
-    site.leave()
 
 
 def day(office: Office, days: int) -> str:
