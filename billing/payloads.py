@@ -43,6 +43,8 @@ def _row(name: str, value: Any, currency: str) -> Row:
             return Row(name, "yes" if value else "no")
         case int() if currency and any(word in name for word in AMOUNTS):
             return Row(name, amount_in_words(value, currency))
+        case str() if currency and name.endswith("amount_decimal") and value.isdecimal():
+            return Row(name, amount_in_words(int(value), currency))
         case int() if value in INSTANTS:
             return Row(name, instant=datetime.fromtimestamp(value, UTC))
         case dict():

@@ -4,12 +4,12 @@ These pages take the place of dj-stripe's, whose forms and actions write at Stri
 webhook secrets, and of which some fail on objects of the present API.
 """
 
-import json
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import ForeignKey, Q, QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from djstripe.models import (
     Account,
@@ -32,6 +32,7 @@ from djstripe.models import (
 )
 
 from accounts.models import Workspace
+from billing import payloads
 from billing.admin import search
 from billing.admin.base import Desk, ReadOnly
 from billing.money import amount_in_words
@@ -154,7 +155,7 @@ class MirrorAdmin(ReadOnly, Desk):
 
     @admin.display(description="As fetched")
     def as_fetched(self, row: StripeModel) -> str:
-        return format_html("<pre>{}</pre>", json.dumps(row.stripe_data, indent=2, sort_keys=True))
+        return render_to_string("admin/deliveries/rows.html", {"rows": payloads.rows_of(row.stripe_data)})
 
 
 def first(row: StripeModel, names: tuple[str, ...]) -> Any:

@@ -1,5 +1,6 @@
 """Stripe's objects in the admin: every page opens, nothing is written from there, and no key is shown."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_an_invoice_says_whose_it_is_and_what_it_comes_to(
         text = page.content.decode()
         for part in (invoice.stripe_data["number"], account.customer, alice.workspace.name, "paid", "49.00 USD"):
             assert part in text
-        assert "4,900" not in text
+        assert not re.search(r"4,?900|&quot;amount_due|1[79]\d{8}", text)
 
     def found(query: str) -> bool:
         return invoice.id in desk.get(listed(Invoice), {"q": query}).content.decode()

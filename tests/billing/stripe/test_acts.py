@@ -123,7 +123,7 @@ def test_stripe_is_asked_again_and_what_differed_is_told(desk: Desk, pro: Payer)
     pro.client.v1.subscriptions.update(pro.one.id, {"cancel_at_period_end": True})
     assert support.act("sync", workspace).status_code == 302
     assert pro.row.cancel_at is not None
-    assert "Stripe held something else, which we follow now: cancel at." in support.page_of(workspace)
+    assert "Stripe held something else, which we follow now: cancel at, canceled at." in support.page_of(workspace)
     assert support.act("sync", workspace).status_code == 302
     assert "All is as at Stripe." in support.page_of(workspace)
 
