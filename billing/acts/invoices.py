@@ -12,7 +12,7 @@ from accounts.models import User
 from billing import dunning, gateway, lifecycle
 from billing.acts.act import Data, Wish, WorkspaceAct, refuse_money
 from billing.acts.forms import ActForm
-from billing.acts.workspaces import MONEY, day
+from billing.acts.workspaces import day
 from billing.models import Subscription
 from billing.money import amount_in_words
 
@@ -43,7 +43,7 @@ class OpenInvoiceForm(ActForm):
 class InvoiceAct(WorkspaceAct):
     """On one open invoice of a workspace."""
 
-    group = MONEY
+    group = "What it owes"
     form = OpenInvoiceForm
 
     def is_offered(self, target: Subscription, now: datetime) -> bool:
