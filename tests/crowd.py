@@ -20,10 +20,10 @@ PAYS, RARE = 10, 200
 _PEOPLE = """
 INSERT INTO accounts_user (id, password, is_superuser, email, person_hash, fullname, is_email_verified, is_staff,
     is_active, auth_epoch, language, created_at)
-SELECT uuidv7(-shift), '!', false, 'crowd' || n || '@example.net', md5('crowd' || n), 'Crowd ' || n || ' Ltd', true, false,
-    n %% 997 <> 0 OR n %% %(pays)s = 0, 0, '', now() - shift
-FROM generate_series(1, %(workspaces)s::int) n, LATERAL (SELECT (%(workspaces)s - n) * interval '2 years' / %(workspaces)s
-    AS shift)
+SELECT uuidv7(-shift), '!', false, 'crowd' || n || '@example.net', md5('crowd' || n), 'Crowd ' || n || ' Ltd', true,
+    false, n %% 997 <> 0 OR n %% %(pays)s = 0, 0, '', now() - shift
+FROM generate_series(1, %(workspaces)s::int) n,
+    LATERAL (SELECT (%(workspaces)s - n) * interval '2 years' / %(workspaces)s AS shift) of
 """
 _WORKSPACES = """
 INSERT INTO accounts_workspace (id, name, personal_user_id, may_admins_bill, suspended_at, created_at)

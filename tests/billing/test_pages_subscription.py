@@ -137,7 +137,7 @@ def test_what_was_refused_is_explained(bob: Person, charlie: Person, now: dateti
     Refusal.objects.create(
         workspace=bob.workspace,
         code="seats_exceeded",
-        hour=at(2026, 11, 19, 9),
+        minute=at(2026, 11, 19, 9),
         last_at=at(2026, 11, 19, 9, 40),
         count=12,
         plan=Plan.objects.get(slug=Plan.PRO),
@@ -154,7 +154,7 @@ def test_what_was_refused_is_explained(bob: Person, charlie: Person, now: dateti
 )
 def test_every_code_of_a_refusal_has_its_words(bob: Person, now: datetime, code: str) -> None:
     free = Plan.objects.free()
-    Refusal.objects.create(workspace=bob.workspace, code=code, hour=NOW, last_at=NOW, count=1, plan=free)
+    Refusal.objects.create(workspace=bob.workspace, code=code, minute=NOW, last_at=NOW, count=1, plan=free)
     refused = words(seen_by(bob)).partition("Refused lately")[2].partition("On 20 November")[0].strip()
     assert refused.startswith(("No runs", "As many runs", "Something", "The storage", "The Free plan"))
     assert "Free plan" in refused
@@ -227,7 +227,7 @@ def test_however_much_there_is_few_statements_show_it(
     for number in range(20):
         Workspace.objects.open(name=f"Team {number}", owner=tara.user, now=at(2026, 11))
         Refusal.objects.create(
-            workspace=workspace, code=f"code_{number}", hour=NOW, last_at=NOW, count=1, plan=Plan.objects.free()
+            workspace=workspace, code=f"code_{number}", minute=NOW, last_at=NOW, count=1, plan=Plan.objects.free()
         )
     consume(workspace, at(2026, 11, 1))
     with connection.cursor() as cursor:

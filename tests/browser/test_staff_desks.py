@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
+from tests.browser.browsing import poll
 from tests.browser.clerks import Office
 from tests.browser.gallery import fall_behind
 from tests.processes.service import until
@@ -102,13 +103,7 @@ def test_billing_replays_the_dead_events_of_tuesday(office: Office) -> None:
     billing.reads("Left Out Customer")
     billing.fill(reason="Stripe was away on Tuesday")
     billing.press(re.compile("^Replay "))
-
-    def is_done() -> bool:
-        with psycopg.connect(office.site.shop.service.database_url) as connection:
-            row = connection.execute("SELECT count(*) FROM billing_stripeevent WHERE state = 'dead'").fetchone()
-        return row == (0,)
-
-    until(is_done, "no event is dead any more")
+    until(lambda: count_of(office, "dead") == 0, "no event is dead any more")
     billing.open("/admin/billing/auditentry/")
     billing.reads("Stripe was away on Tuesday")
     assert kim.plan() == "basic"
@@ -141,3 +136,51 @@ def test_billing_reminds_of_a_payment_that_failed_and_extends_the_grace(office: 
     assert kim.plan() == "basic"
     workspace = billing.page.url.split("/")[-3]
     assert office.clerk(SUPPORT).is_refused(f"/admin/acts/extend-grace/{workspace}/")
+
+
+def test_billing_sees_what_stripe_holds_otherwise_and_mends_it(office: Office) -> None:
+    kim = office.customer("Drifted Customer")
+    kim.program.buy("basic")
+    shop = office.site.shop
+    (customer,) = shop.client.v1.customers.list({"email": kim.email}).data
+    (held,) = shop.client.v1.subscriptions.list({"customer": customer.id}).data
+    # What the purchase had to tell is told first; then no delivery tells of what happens next.
+    shop.stand_in.control("POST", "webhooks/settle", seconds=30)
+    until(lambda: count_of(office, "waiting") == 0, "every event of the purchase is done")
+    shop.stand_in.control("POST", "webhooks", mode="drop")
+    try:
+        shop.client.v1.subscriptions.update(held.id, {"cancel_at_period_end": True})
+    finally:
+        shop.stand_in.control("POST", "webhooks", mode="deliver")
+    assert kim.program.get("/billing/subscription")["cancel_at_period_end"] is False
+    billing = office.clerk(BILLING)
+    billing.open("/admin/reconciliation/")
+    billing.press("Compare, and change nothing")
+    poll(billing.page, lambda: kim.email in billing.page.locator("#content").inner_text(), "the drift shows")
+    assert kim.program.get("/billing/subscription")["cancel_at_period_end"] is False
+    billing.open(f"/admin/reconciliation/{workspace_of(office, kim.email)}/")
+    billing.fill(reason="Found at the desk")
+    billing.press("Mend it")
+    billing.reads(re.compile("mended|is as at Stripe|Nothing differs", re.IGNORECASE))
+    assert kim.program.get("/billing/subscription")["cancel_at_period_end"] is True
+    kim.reads("/billing/", re.compile("Basic"))
+    billing.find(kim.email)
+    assert "reconcile" in billing.trail()
+    support = office.clerk(SUPPORT)
+    support.open("/admin/reconciliation/")
+    assert support.page.get_by_role("button", name=re.compile("Compare")).count() == 0
+    assert support.is_refused("/admin/reconciliation/run/")
+
+
+def workspace_of(office: Office, email: str) -> str:
+    clerk = office.clerk(BILLING)
+    clerk.find(email)
+    return clerk.page.url.split("/")[-3]
+
+
+def count_of(office: Office, state: str) -> int:
+    """Events in the inbox."""
+    with psycopg.connect(office.site.shop.service.database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM billing_stripeevent WHERE state = %s", [state]).fetchone()
+    assert row is not None
+    return int(row[0])
