@@ -1,6 +1,7 @@
 """The pages of acts: what it is about, its form, what it will do, and on many the dry run before it."""
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from django.urls import path, reverse
 
 from accounts import clock
 from accounts.errors import Problem
-from accounts.idempotency import once_beyond
+from accounts.idempotency import once, once_beyond
 from accounts.models import User
 from accounts.pages import held_by
 from accounts.sign_up_pages import next_of
@@ -46,7 +47,7 @@ def act(request: HttpRequest, name: str, pk: uuid.UUID) -> HttpResponse:
                 messages.success(request, found.carry_out(target, wish))
                 return HttpResponseRedirect(found.page_after(target) or back)
             return HttpResponseRedirect(
-                once_beyond(request, _held(request), lambda: _do(request, found, target, wish, back))
+                _once(found)(request, _held(request), lambda: _do(request, found, target, wish, back))
             )
         except (Problem, ValueError) as error:
             problem = error
@@ -86,9 +87,7 @@ def many(request: HttpRequest, name: str) -> HttpResponse:
             return _page(request, "admin/act_many.html", context, status=error.status_code)
         foreseen = batches.foresee(WORKSPACE[name], ids, wish)
         if request.POST.get("step") == "do":
-            address = once_beyond(
-                request, _held(request), lambda: _begin(request, WORKSPACE[name], form, foreseen, wish)
-            )
+            address = once(request, _held(request), lambda: _begin(request, WORKSPACE[name], form, foreseen, wish))
             return HttpResponseRedirect(address)
         context |= {
             "foreseen": foreseen[:SHOWN],
@@ -110,6 +109,11 @@ def offered_to(user: User, kind: dict[str, Any], target: Any, now: datetime) -> 
         if one.may(user) and one.is_offered(target, now):
             groups.setdefault(one.group, []).append(one)
     return groups
+
+
+def _once(found: Act[Any]) -> Callable[..., str]:
+    """What stays within the database is undone with the claim of the form, if this process dies in between."""
+    return once_beyond if found.is_at_stripe else once
 
 
 def _do(request: HttpRequest, found: Act[Any], target: Any, wish: Wish, back: str) -> str:

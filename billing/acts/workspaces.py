@@ -87,6 +87,7 @@ class TakeCredits(WorkspaceAct):
 
 class Comp(WorkspaceAct):
     name, label, group = "comp", "Comp a plan", ENTITLEMENT
+    is_at_stripe = True
     explanation = "Gives a plan without payment until a day. The highest live plan wins; nothing used is given back."
     permission = "billing.steer_subscription"
     form = CompForm
