@@ -120,6 +120,21 @@ def test_every_search_is_by_an_index(desk: Client, model: type[models.Model], te
     opened(desk, listed(model), {"q": text})
 
 
+@pytest.mark.parametrize("path", ["/admin/", "/admin/dunning/", "/admin/dunning/cards/", "/admin/reconciliation/"])
+def test_every_desk_is_read_along_indexes_too(desk: Client, path: str) -> None:
+    with CaptureQueriesContext(connection) as seen:
+        assert desk.get(path).status_code == 200
+    assert len(seen) <= MOST
+    assert scanned(seen) == []
+    if "cards" in path:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            sqls = [str(one["sql"]) for one in seen.captured_queries if "card_expires_at" in str(one["sql"])]
+            cursor.execute(f"EXPLAIN {sqls[0]}")
+            assert "subscription_card_expires" in "\n".join(row[0] for row in cursor.fetchall())
+            cursor.execute("SET LOCAL enable_seqscan = on")
+
+
 @pytest.mark.parametrize("text", ["crowd77@example.net", "Crowd 77", "cus_crowd77", "sub_crowd70"])
 def test_a_customer_is_found_by_any_name(desk: Client, text: str) -> None:
     page = opened(desk, listed(Workspace), {"q": text})

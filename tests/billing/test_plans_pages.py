@@ -1,7 +1,7 @@
 """The pages of plans and prices: by role, with a reason, looked at before, and done once."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -323,8 +323,10 @@ def test_before_the_runs_are_changed_it_is_said_whom_that_affects_and_when(
     assert stored() == before
 
 
-def test_runs_are_changed_from_the_next_period_by_default(billing: Desk, bob: Person, alice: Person) -> None:
-    now = clock.now()
+def test_runs_are_changed_from_the_next_period_by_default(
+    billing: Desk, bob: Person, alice: Person, travel: Callable[[timedelta], datetime]
+) -> None:
+    now = travel(timedelta(minutes=1))
     fields = {"runs_limit": 6000, "when": "next", "description": "6,000 agent runs per month"}
     assert billing.get(at("limit", Plan.PRO)).context["form"]["when"].value() == "next"
     answer = look_and_do(billing, at("limit", Plan.PRO), **fields)
@@ -349,9 +351,12 @@ def test_runs_are_changed_now_for_all(billing: Desk, alice: Person) -> None:
     assert alice.get("/billing/subscription").json()["monthly_agent_runs_limit"] is None
 
 
-def test_runs_are_changed_now_for_those_who_are_named(billing: Desk, alice: Person, bob: Person) -> None:
+def test_runs_are_changed_now_for_those_who_are_named(
+    billing: Desk, alice: Person, bob: Person, travel: Callable[[timedelta], datetime]
+) -> None:
     other = person("other@example.com", plan=Plan.PRO)
     third = person("third@example.com", plan=Plan.PRO)
+    travel(timedelta(minutes=1))
     named = f"  Alice@example.com,\n{third.workspace.pk}  "
     answer = look_and_do(billing, at("limit", Plan.PRO), runs_limit=6000, when="chosen", workspaces=named)
     assert answer.status_code == 302
