@@ -1,5 +1,6 @@
 """The admin's door: staff come in by the same page as everybody, and in production with a second factor."""
 
+import functools
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from django.views.decorators.csp import csp_override
 from unfold.sites import UnfoldAdminSite
 
 from accounts import devices, second_factor
+from accounts.errors import Problem
+from accounts.pages import with_problem
 from accounts.sign_up_pages import next_of
 
 
@@ -31,7 +34,21 @@ class StaffSite(UnfoldAdminSite):
         return [*self._pages, *super().get_urls()]
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        return csp_override(settings.STAFF_CSP)(super().admin_view(view, cacheable))
+        return csp_override(settings.STAFF_CSP)(super().admin_view(self._telling(view), cacheable))
+
+    def _telling(self, view: Any) -> Any:
+        """A Problem that a page of the desk raises becomes a page of the desk with its sentence and status."""
+
+        @functools.wraps(view)
+        def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                answer: HttpResponse = view(request, *args, **kwargs)
+                return answer
+            except Problem as problem:
+                context = {**self.each_context(request), "title": "That did not work", "problem": problem}
+                return with_problem(request, render(request, "admin/problem.html", context), problem)
+
+        return shown
 
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and self._has_factor(request)
