@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 # within one second of silence are ten failures for each of them, and no reason to rest for an hour.
 SHORTEST_PAUSE: Final = timedelta(seconds=10)
 LONGEST_PAUSE: Final = timedelta(hours=1)
+# Stripe tells of one thing by many events, and those that come within so long are one reason to look.
+MOMENT: Final = timedelta(seconds=5)
+# Who waits for their first purchase overtakes what only keeps rows fresh.
+FIRST: Final = frozenset({"checkout.session.completed", "customer.subscription.created"})
 # Who was rung by the sweep is not rung again for so long.
 RUNG_FOR: Final = timedelta(minutes=2)
 TRIED_FOR: Final = timedelta(days=1)
@@ -43,17 +47,28 @@ ENDED: Final = (State.DEAD, State.UNMATCHED)
 def look_at_customer(customer: str, *, now: datetime, event: str = "") -> None:
     """Safe to run at any time, by any number of workers; without anything waiting it calls nobody.
 
-    With `event` only while nobody has tried that one: an earlier look has served it, or paused it.
+    With `event` only while nobody has tried that one: an earlier look has served it, or paused it. And of those that
+    come in one moment only for the last, because its look serves them all.
     """
-    waiting = list(_waiting().filter(customer=customer).values_list("pk", "stripe_id", "attempts"))
-    if not waiting or (event and (event, 0) not in {(id, attempts) for _, id, attempts in waiting}):
+    waiting = list(_waiting().filter(customer=customer).only("stripe_id", "type", "attempts", "received_at"))
+    if event:
+        untried = {one.stripe_id: one for one in waiting if not one.attempts}
+        if event not in untried or _is_followed(untried[event], list(untried.values())):
+            return
+    rows = [one.pk for one in waiting]
+    if not rows:
         return
-    rows = [pk for pk, _, _ in waiting]
     with _counted(rows):
         if sync.sync_customer(customer, now=now, insist=True) is None:
             _fail(rows, "No workspace has this customer.", in_the_end=State.UNMATCHED)
         else:
             _finish(rows)
+
+
+def _is_followed(event: StripeEvent, untried: Sequence[StripeEvent]) -> bool:
+    """By one whose own job comes after this one's; but nothing waits for long, and a first purchase not at all."""
+    is_moment = datetime.now(UTC) - min(one.received_at for one in untried) < MOMENT
+    return is_moment and event.type not in FIRST and any(one.pk > event.pk for one in untried)
 
 
 def look_at_event(event_id: str, *, now: datetime) -> None:

@@ -16,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts.errors import TooLarge, as_json
 from billing import jobs
+from billing.deliveries import FIRST
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,6 @@ log = logging.getLogger(__name__)
 TOLERANCE_SECONDS: Final = 300
 # A row that no job has taken up by then is rung again by the sweep.
 SWEPT_AFTER: Final = timedelta(minutes=1)
-# Who waits for their first purchase overtakes what only keeps rows fresh.
-FIRST: Final = frozenset({"checkout.session.completed", "customer.subscription.created"})
 FIRST_PRIORITY: Final = 50
 
 RINGS = "The customer is looked at."
