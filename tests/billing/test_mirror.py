@@ -1,17 +1,28 @@
 """The mirror: what was fetched is stored once, calls nobody while it is stored, and links by our word alone."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import stripe
-from django.db import transaction
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from djstripe import models as djstripe
-from djstripe.models import Customer, Invoice, LineItem, PaymentMethod, Product, Subscription, SubscriptionSchedule
+from djstripe.models import (
+    Customer,
+    Invoice,
+    LineItem,
+    PaymentMethod,
+    Product,
+    StripeModel,
+    Subscription,
+    SubscriptionSchedule,
+)
 
 from billing import mirror
+from tests.billing.meter import at_once
 from tests.fake_stripe.running import API_KEY, StandIn
 from tests.people import Person
 
@@ -166,6 +177,34 @@ def test_a_card_and_the_customer_whose_default_it_is_are_stored_together(account
     )
     assert Customer.objects.get().default_payment_method == stored
     assert stripe_calls() == asked
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [PaymentMethod, Product], ids=lambda model: model.__name__)
+def test_two_who_meet_something_first_both_bring_it(account: Account, model: type[StripeModel]) -> None:
+    """A return page beside a delivery: both have looked, and seen that it is not there."""
+    mirror.prepare(api_key=API_KEY)
+    have_looked = threading.Barrier(2, timeout=30)
+    held = account.fetch() if model is PaymentMethod else account.client.v1.prices.list().data
+
+    def bring() -> None:
+        has_waited = False
+
+        def wait(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+            nonlocal has_waited
+            if not has_waited and sql.startswith(f'INSERT INTO "{model._meta.db_table}"'):
+                has_waited = True
+                have_looked.wait()
+            return execute(sql, *rest)
+
+        with connection.execute_wrapper(wait):
+            mirror.prepare(held, api_key=API_KEY)
+        assert has_waited
+
+    assert at_once([bring, bring]) == [None, None]
+    assert model.objects.exists()
+    for row in model.objects.all():
+        assert row.stripe_data["id"] == row.id
 
 
 def test_a_price_and_its_product_are_stored_without_asking_for_features(account: Account, stripe_calls: Calls) -> None:
