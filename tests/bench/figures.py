@@ -1,4 +1,4 @@
-"""The figures, each a ratio taken within one run: both sides in turn on the same server."""
+"""Figures; and those of the metering, each a ratio taken within one run, both sides in turn on the same server."""
 
 import json
 import uuid
@@ -35,21 +35,42 @@ class Pace:
 
 @dataclass(frozen=True)
 class Figure:
-    """`value` is a ratio: at least `target`, or at most where less is better."""
+    """Without a `target` it is only told. `value` is a ratio where there is no `unit`.
+
+    `wrongs`, a sentence each, are what must not be, however fast or slow the machine.
+    """
 
     name: str
     value: float
-    target: float
+    target: float | None = None
     at_most: bool = False
+    unit: str = ""
     seen: str = ""
+    wrongs: Sequence[str] = ()
 
     @property
     def is_ok(self) -> bool:
+        if self.wrongs:
+            return False
+        if self.target is None:
+            return True
         return self.value <= self.target if self.at_most else self.value >= self.target
 
     @property
-    def as_json(self) -> dict[str, str | float | bool]:
-        return {"name": self.name, "value": round(self.value, 3), "target": self.target, "ok": self.is_ok}
+    def bound(self) -> str:
+        return "" if self.target is None else f"{'<=' if self.at_most else '>='} {self.target:g}"
+
+    @property
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "value": round(self.value, 3),
+            "unit": self.unit,
+            "target": self.target,
+            "ok": self.is_ok,
+            "seen": self.seen,
+            "wrongs": list(self.wrongs),
+        }
 
 
 def in_turn(targets: Sequence[Target | Deliveries], pace: Pace, *, connections: int = 16) -> dict[str, Load]:
@@ -227,10 +248,11 @@ def table(figures: Sequence[Figure]) -> str:
     width = max(len(figure.name) for figure in figures)
     lines = []
     for figure in figures:
-        bound = f"{'<=' if figure.at_most else '>='} {figure.target:g}"
-        verdict = "ok" if figure.is_ok else "MISSED"
-        lines.append(f"{figure.name:<{width}}  {figure.value:6.2f}  {bound:>7}  {verdict:<6}  {figure.seen}")
-    return "\n".join(lines)
+        told = f"{figure.value:,.2f}{figure.unit and ' '}{figure.unit}"
+        verdict = "ok" if figure.is_ok else "NOT REACHED"
+        lines.append(f"{figure.name:<{width}}  {told:>12}  {figure.bound:>7}  {verdict:<11}  {figure.seen}")
+        lines += [f"{'':{width}}  {wrong}" for wrong in figure.wrongs]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def as_json(figures: Sequence[Figure]) -> str:

@@ -7,7 +7,6 @@ from http.client import HTTPConnection
 from typing import Any
 
 from accounts import tokens
-from billing.models import StripeEvent
 from deploy.files import LaunchError
 from tests.bench.acts import cause
 from tests.bench.figures import Figure
@@ -27,16 +26,14 @@ def calls(till: Till) -> list[Figure]:
         released = till.release()
         till.wait_until_done(within=300)
     asked = len(till.stand_in.control("GET", "requests")["requests"])
-    wrongs = till.wrongs(released)
-    if wrongs or released != held:
-        raise LaunchError(f"Of {held} events {released} were released, and {wrongs} things are wrong.")
     return [
         Figure(
-            f"calls to Stripe for each of {held:,} events of {len(everybody)} customers, released at once",
+            f"calls to Stripe for each of {held:,} events of {len(everybody)} customers, held and released at once",
             asked / held,
             0.3,
             at_most=True,
-            seen=f"{asked} calls",
+            seen=f"{asked} calls, {released} deliveries",
+            wrongs=till.wrongs(held),
         )
     ]
 
@@ -48,18 +45,16 @@ def backlog(till: Till, events: int) -> list[Figure]:
         till.look_at([who.customer for who in everybody], within=60 + len(everybody))
         made = cause(till, everybody, EACH)
         begun = time.monotonic()
-        till.release(order="shuffled", seed=1, copies=2)
+        released = till.release(order="shuffled", seed=1, copies=2)
         till.wait_until_done(within=120 + made / 5)
         seconds = time.monotonic() - begun
-    wrongs = till.wrongs(made)
-    dead = StripeEvent.objects.exclude(state=StripeEvent.State.DONE).count()
     return [
         Figure(
-            f"of {made:,} events of {len(everybody):,} customers, shuffled and each twice: missing, dead or drifted",
-            wrongs,
-            0,
-            at_most=True,
-            seen=f"{made / seconds:,.0f} events/s, {dead} dead",
+            f"{made:,} events of {len(everybody):,} customers, released shuffled and each twice: events a second",
+            made / seconds,
+            unit="/s",
+            seen=f"{released:,} deliveries in {seconds:.0f} s",
+            wrongs=till.wrongs(made),
         )
     ]
 
@@ -78,10 +73,11 @@ def soonness(till: Till, count: int) -> list[Figure]:
     p50, p99 = seconds[len(seconds) // 2], seconds[len(seconds) * 99 // 100]
     return [
         Figure(
-            "seconds from a payment at Stripe to PRO here, 99th percentile, idle",
+            "from a payment at Stripe to PRO here, 99th percentile, idle",
             p99,
             1,
             at_most=True,
+            unit="s",
             seen=f"median {1000 * p50:.0f} ms, most {1000 * seconds[-1]:.0f} ms of {count}",
         )
     ]

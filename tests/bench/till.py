@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db import connection, transaction
+from django.db.models import Count
 
 from accounts.models import User
 from billing import jobs
@@ -29,6 +30,8 @@ DELIVERIES_AT_ONCE = 16
 BILLING_WORKER = ["--queues=billing", "--concurrency=4"]
 OTHER_WORKER = ["--queues=mail,housekeeping"]
 POLL_SECONDS = 0.05
+# Of what is wrong.
+MOST_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,9 @@ class Till:
 
     def user(self) -> User:
         self.made += 1
-        return User.objects.create_user(f"payer-{self.made}@example.com", None, fullname=f"Payer {self.made}")
+        return User.objects.create_user(
+            f"payer-{self.made}@example.com", None, fullname=f"Payer {self.made}", is_email_verified=True
+        )
 
     def look_at(self, customers: Sequence[str], *, within: float) -> None:
         """By the workers, so that our rows are what Stripe has."""
@@ -170,15 +175,17 @@ class Till:
             events, left = cursor.fetchone()
         return int(events), int(left)
 
-    def wrongs(self, expected: int) -> int:
+    def wrongs(self, expected: int) -> list[str]:
         """Of so many events those that are not here, or not done; and the drift of our rows."""
-        done = StripeEvent.objects.filter(state=StripeEvent.State.DONE).count()
-        return abs(expected - done) + self.drift()
+        found = dict(StripeEvent.objects.values_list("state").annotate(Count("pk")).order_by("state"))
+        if found == {StripeEvent.State.DONE: expected}:
+            return self.drift()
+        return [f"Of {expected:,} events these are here: {found}", *self.drift()]
 
-    def drift(self) -> int:
+    def drift(self) -> list[str]:
         """What reconciliation would mend or list, or could not look at."""
         finished = server.attempt("reconcile", "--dry-run", database_url=self.database_url, account=self.account)
-        return 0 if finished.exit_code == 0 else max(1, finished.output.count("\n") - 3)
+        return [] if finished.exit_code == 0 else finished.output.splitlines()[:MOST_LINES]
 
 
 @contextmanager
