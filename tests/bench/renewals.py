@@ -93,7 +93,7 @@ class _Day:
             if held.period.start <= now:
                 self.checked += 1
                 if not self._is_right(row, held, now):
-                    self.wrongs.append(f"At {now} {row.stripe_customer_id} had another grant than by {held}")
+                    self.wrongs.append(f"At {now} {row.stripe_customer_id} had another grant than for {held}")
 
     def _is_right(self, row: Subscription, held: Held, now: datetime) -> bool:
         """PRO throughout, in Stripe's period; in full once we were told of its payment, and never before it is paid."""
@@ -120,7 +120,7 @@ class _Day:
             period = theirs[str(row.stripe_customer_id)].period
             limit = row.paid_plan.runs_limit if row.paid_plan else None
             if buckets.get((row.workspace_id, period.start)) != (period.end, limit, 0):
-                self.wrongs.append(f"{row.stripe_customer_id} has no bucket of {limit} runs for {period}")
+                self.wrongs.append(f"{row.stripe_customer_id} has no bucket of {limit} runs since {period.start}")
 
 
 def _rows() -> Iterator[Subscription]:
