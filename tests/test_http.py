@@ -151,6 +151,7 @@ def test_a_body_that_breaks_off_is_no_fault_of_ours(environ: dict[str, Any]) -> 
     assert (status, body["code"]) == (400, "bad_request")
 
 
+@pytest.mark.django_db
 def test_a_chunked_body_over_the_limit_is_refused_also_where_none_is_read() -> None:
     status, body = raw(TOO_LARGE, **CHUNKED, PATH_INFO="/healthz")
     assert (status, body["code"], body["limit"]) == (413, "too_large", LIMIT)
