@@ -93,7 +93,8 @@ class _Day:
             if held.period.start <= now:
                 self.checked += 1
                 if not self._is_right(row, held, now):
-                    self.wrongs.append(f"At {now} {row.stripe_customer_id} had another grant than for {held}")
+                    period, paid_at = held.period.start, held.paid_at
+                    self.wrongs.append(f"{row.stripe_customer_id}, at {now}: renewed {period}, paid {paid_at}")
 
     def _is_right(self, row: Subscription, held: Held, now: datetime) -> bool:
         """PRO throughout, in Stripe's period; in full once we were told of its payment, and never before it is paid."""

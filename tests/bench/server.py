@@ -1,5 +1,6 @@
 """Where the figures are taken: a durable PostgreSQL of the benchmark's own, gunicorn and workers as in production."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -75,18 +76,23 @@ def environment(database_url: str, account: Account | None = None) -> dict[str, 
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """Removed afterwards: ten million ledger lines take some gigabytes."""
+    """Removed afterwards: ten million ledger lines take some gigabytes. Raises LaunchError beside another benchmark."""
     home = DATA / "bench-pg"
-    shutil.rmtree(home, ignore_errors=True)
-    try:
-        with Cluster(home) as running:
-            for name, value in POSTGRESQL.items():
-                running.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-            running.stop()
-            running.start()
-            yield running
-    finally:
+    with (DATA / "bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LaunchError("Another benchmark goes on in this checkout.") from None
         shutil.rmtree(home, ignore_errors=True)
+        try:
+            with Cluster(home) as running:
+                for name, value in POSTGRESQL.items():
+                    running.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+                running.stop()
+                running.start()
+                yield running
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def manage(*arguments: str, database_url: str, account: Account | None = None) -> Finished:
