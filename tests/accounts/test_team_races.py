@@ -16,7 +16,7 @@ from accounts.errors import Problem
 from accounts.models import Invitation, Membership, MembershipChange, Ownership, Role, User, Workspace
 from billing.models import Plan
 from tests.accounts.test_invitations import accept, token_of, verified
-from tests.accounts.test_teams import invite, leave, remove, roles, set_role, transfer
+from tests.accounts.test_teams import invite, leave, membership_of, remove, roles, set_role, transfer
 from tests.people import Person, join, person
 
 # On a clone of the template, with the cast's rows in it, every thread sees what the others commit.
@@ -148,8 +148,12 @@ def test_who_is_removed_while_they_accept_is_out_and_what_they_sent_is_withdrawn
 def test_a_workspace_has_one_owner_whoever_leaves_while_it_is_transferred(owner: Person) -> None:
     for number in range(6):
         mike = into(owner, f"mike{number}", Role.MEMBER)
+        # Looked up before, because mike may be gone when it begins.
+        member = membership_of(mike)
         came = at_once(
-            lambda mike=mike: transfer(owner, mike),  # type: ignore[misc]
+            lambda member=member: teams.transfer(  # type: ignore[misc]
+                workspace=owner.workspace, actor=owner.user, member=member, now=clock.now()
+            ),
             lambda mike=mike: leave(mike),  # type: ignore[misc]
         )
         # The transfer came first, and the new owner cannot leave; or there was nobody to transfer it to.
