@@ -4,6 +4,8 @@ PYTHON ?= python3
 IN_VENV := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
+# Where it is set, each of the many processes that are started would compile the code anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test soak check screenshots messages bench lock clean
 
 help: ## Show these targets

@@ -22,6 +22,7 @@ class BillingConfig(AppConfig):
         sdk.set_up()
         secret_key.keep_out_of_the_database()
         mirror.follow_no_features()
+        mirror.look_owners_up_once()
         access.add(ADDITION)
         # The last of the apps to be migrated: by then every permission is there.
         post_migrate.connect(roles.load, sender=apps.get_app_config("sessions_app"), dispatch_uid="billing.roles")

@@ -5,8 +5,9 @@ inside the caller's transaction, `prepare` fetches before. Its links from metada
 off, because they write to Stripe again and believe what anybody may have written there; `attach` links.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
@@ -77,15 +78,20 @@ UNKNOWN_ACCOUNT = "acct_unknown"
 # Written into `stripe_data` by dj-stripe where Stripe's object has no such key.
 ADDED = {"deleted", "default_payment_method", "period_start", "period_end"}
 
+# By the key, while `store` goes on.
+_owners: ContextVar[dict[str, Account] | None] = ContextVar("owners", default=None)
+# As the SDK hands it out, or as `plain` makes it.
+type Found = stripe.StripeObject | dict[str, Any]
 
-def prepare(objects: Iterable[stripe.StripeObject] = (), *, api_key: str) -> None:
+
+def prepare(objects: Iterable[Found] = (), *, api_key: str) -> None:
     """Mirrors what `objects` name and the mirror has not seen, so that storing them calls nobody.
 
     To be called outside transactions: the first time for a key it asks Stripe for the account too.
     """
     if not APIKey.objects.filter(secret=api_key, djstripe_owner_account__isnull=False).exists():
         learn_account(api_key)
-    fetched: list[stripe.StripeObject] = []
+    fetched: list[Found] = []
     ahead = [plain(found) for found in objects]
     known = {(found["object"], found["id"]) for found in ahead}
     while missing := unseen(named(ahead), known):
@@ -93,6 +99,8 @@ def prepare(objects: Iterable[stripe.StripeObject] = (), *, api_key: str) -> Non
         new = [found for model, id in missing if (found := retrieve(model, id, api_key=api_key))]
         fetched += new
         ahead = [plain(found) for found in new]
+    if not fetched:
+        return
     try:
         store(fetched, api_key=api_key)
     except IntegrityError:
@@ -101,19 +109,20 @@ def prepare(objects: Iterable[stripe.StripeObject] = (), *, api_key: str) -> Non
 
 
 @transaction.atomic
-def store(objects: Iterable[stripe.StripeObject], *, api_key: str) -> None:
+def store(objects: Iterable[Found], *, api_key: str) -> None:
     """Invoices must have been fetched with their discounts expanded, those of their lines too."""
     by_model: dict[type[StripeModel], dict[str, dict[str, Any]]] = {model: {} for model in MODELS.values()}
     for found in map(plain, objects):
         if model := MODELS.get(found["object"]):
             by_model[model][found["id"]] = found
     stand_in_for(by_model[PaymentMethod])
-    for model, by_id in by_model.items():
-        stored = dict(model.objects.filter(id__in=by_id).values_list("id", "stripe_data")) if by_id else {}
-        for id, found in by_id.items():
-            if not is_equal(stored.get(id), found):
-                # A copy, because dj-stripe writes into what it is handed.
-                model.sync_from_stripe_data(model.stripe_class.construct_from(found, api_key), api_key=api_key)
+    with _owners_looked_up_once():
+        for model, by_id in by_model.items():
+            stored = dict(model.objects.filter(id__in=by_id).values_list("id", "stripe_data")) if by_id else {}
+            for id, found in by_id.items():
+                if not is_equal(stored.get(id), found):
+                    # A copy, because dj-stripe writes into what it is handed.
+                    model.sync_from_stripe_data(model.stripe_class.construct_from(found, api_key), api_key=api_key)
     if gone := [id for id, customer in by_model[Customer].items() if customer.get("deleted")]:
         Customer.objects.filter(id__in=gone, date_purged=None).update(date_purged=Now())
 
@@ -126,6 +135,30 @@ def attach(customer_id: str, workspace: Workspace) -> None:
 def follow_no_features() -> None:
     """Whenever a product is stored dj-stripe asks Stripe for its features, which this service does not use."""
     Product._sync_product_features = lambda *_product, **_key: None
+
+
+def look_owners_up_once() -> None:
+    """For every object that it stores dj-stripe looks up whose key it was fetched with: in `store` once is enough."""
+    look_up = Account.get_or_retrieve_for_api_key
+
+    def owner_of(api_key: str) -> Account:
+        owners = _owners.get()
+        if owners is None:
+            return look_up(api_key)
+        if api_key not in owners:
+            owners[api_key] = look_up(api_key)
+        return owners[api_key]
+
+    Account.get_or_retrieve_for_api_key = staticmethod(owner_of)
+
+
+@contextmanager
+def _owners_looked_up_once() -> Iterator[None]:
+    token = _owners.set({})
+    try:
+        yield
+    finally:
+        _owners.reset(token)
 
 
 @transaction.atomic
@@ -152,10 +185,9 @@ def learn_account(api_key: str) -> None:
             row.save()
 
 
-def plain(found: stripe.StripeObject) -> dict[str, Any]:
+def plain(found: Found) -> dict[str, Any]:
     """As dj-stripe stores it."""
-    read: dict[str, Any] = json.loads(str(found))
-    return read
+    return found if isinstance(found, dict) else found.to_dict(for_json=True)
 
 
 def is_equal(stored: dict[str, Any] | None, found: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ fetches, and writes only while the number is still its own; no row is held acros
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -51,8 +52,9 @@ def sync_customer(
         held = gateway.held_of(customer)
         snapshot = snapshot_of(held)
         with gateway.errors("fill the mirror"):
-            mirror.prepare(held.objects, api_key=settings.STRIPE_SECRET_KEY)
-        if _write(customer, number, held, snapshot, now=now, cause=cause, actor=actor):
+            objects = [mirror.plain(found) for found in held.objects]
+            mirror.prepare(objects, api_key=settings.STRIPE_SECRET_KEY)
+        if _write(customer, number, objects, snapshot, now=now, cause=cause, actor=actor):
             return snapshot
     if insist:
         raise Overtaken(customer)
@@ -123,7 +125,7 @@ def snapshot_of(held: gateway.Held) -> Snapshot:
 def _write(
     customer: str,
     number: int,
-    held: gateway.Held,
+    objects: Sequence[mirror.Found],
     snapshot: Snapshot,
     *,
     now: datetime,
@@ -135,7 +137,7 @@ def _write(
     subscription = locked.filter(stripe_customer_id=customer, sync_number=number).first()
     if subscription is None:
         return False
-    _reflect(subscription, held)
+    _reflect(subscription, customer, objects)
     facts = snapshot.facts(subscription)
     if snapshot.is_deleted:
         facts["stripe_customer_id"] = None
@@ -159,14 +161,14 @@ def _leave_to_worker(subscription: Subscription, snapshot: Snapshot, now: dateti
         jobs.end_after_lost_dispute.defer(workspace_id=str(subscription.workspace_id))
 
 
-def _reflect(subscription: Subscription, held: gateway.Held) -> None:
+def _reflect(subscription: Subscription, customer: str, objects: Sequence[mirror.Found]) -> None:
     """What nobody is entitled by must not stand in the way of what they are: one that fails is loud, no more."""
     try:
         with transaction.atomic():
-            mirror.store(held.objects, api_key=settings.STRIPE_SECRET_KEY)
-            mirror.attach(held.customer.id, subscription.workspace)
+            mirror.store(objects, api_key=settings.STRIPE_SECRET_KEY)
+            mirror.attach(customer, subscription.workspace)
     except Exception:
-        log.exception("The mirror could not take what Stripe holds of %s.", held.customer.id)
+        log.exception("The mirror could not take what Stripe holds of %s.", customer)
 
 
 def _keep_buckets(subscription: Subscription, *, now: datetime) -> None:

@@ -17,9 +17,16 @@ from accounts import clock
 from accounts.models import Role, Workspace
 from billing.models import Plan
 from tests.people import Person, join, person
-from tests.stripe_stand_in import shop, stripe_calls, stripe_client, stripe_stand_in, stripe_stand_in_process
+from tests.stripe_stand_in import (
+    published,
+    shop,
+    stripe_calls,
+    stripe_client,
+    stripe_stand_in,
+    stripe_stand_in_process,
+)
 
-__all__ = ["shop", "stripe_calls", "stripe_client", "stripe_stand_in", "stripe_stand_in_process"]
+__all__ = ["published", "shop", "stripe_calls", "stripe_client", "stripe_stand_in", "stripe_stand_in_process"]
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import stripe
 from pytest_django import Settings as SettingsWrapper
 
-from billing import publishing
 from tests.fake_stripe import API_VERSION
 from tests.fake_stripe.running import API_KEY, StandIn, running
+from tests.stripe_shop import Published
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +37,15 @@ def stripe_stand_in(
     assert stand_in.violations() == []
 
 
+@pytest.fixture(scope="session")
+def published() -> Published:
+    return Published()
+
+
 @pytest.fixture
-def shop(db: None, stripe_stand_in: StandIn) -> StandIn:
+def shop(db: None, stripe_stand_in: StandIn, published: Published) -> StandIn:
     """Stripe, with our plans published to it."""
-    publishing.reflect(publishing.publish())
+    published.at(stripe_stand_in)
     return stripe_stand_in
 
 

@@ -64,7 +64,8 @@ class Control:
             ("DELETE", r"/requests"): (self.forget_requests, set()),
             ("GET", r"/violations"): (lambda _body: {"violations": list(self.world.checker.violations)}, set()),
             ("DELETE", r"/violations"): (self.forget_violations, set()),
-            ("POST", r"/reset"): (self.reset, {"keep_clock"}),
+            ("GET", r"/objects"): (self.objects, set()),
+            ("POST", r"/reset"): (self.reset, {"keep_clock", "objects"}),
         }
 
     def answer(self, method: str, path: str, content: bytes) -> tuple[int, Object]:
@@ -257,10 +258,20 @@ class Control:
         self.world.checker.violations.clear()
         return {"violations": []}
 
+    def objects(self, body: Object) -> Object:
+        """All that is kept, in the order in which it was made."""
+        with self.world.lock:
+            return {"objects": list(self.world.store.everything())}
+
     def reset(self, body: Object) -> Object:
-        """Everything as at the first start; the clock as well, unless `keep_clock` says otherwise."""
+        """Everything as at the first start, or with the `objects` that were kept once; the clock as well, unless
+        `keep_clock` says otherwise."""
+        objects = list(body.get("objects", []))
         with self.world.due:
             self.world.store.reset()
+            with self.world.store.transaction():
+                for obj in objects:
+                    self.world.store.add(obj)
             if not body.get("keep_clock"):
                 self.world.clock.reset()
             self.world.checker.violations.clear()

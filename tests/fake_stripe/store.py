@@ -117,6 +117,12 @@ class Store:
         ids = self._candidates(kind, fields)
         return self._read((id for id in islice(ids, self._place(ids, before), None) if id != before), fields)
 
+    def everything(self) -> Iterator[Object]:
+        """To read, whatever its kind, oldest first."""
+        for kept in sorted(self._kept.values(), key=lambda kept: kept.position):
+            obj: Object = json.loads(_plain(kept.text))
+            yield obj
+
     def remove(self, obj: Object) -> None:
         self._open(obj["id"])
         self._opened[obj["id"]].is_removed = True

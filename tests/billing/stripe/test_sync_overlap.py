@@ -112,7 +112,7 @@ class Overlap:
             if not sync._write(
                 customer,
                 self.numbers[one],
-                self.look.mirrored,
+                self.look.mirrored.objects,
                 self.look.fetched[self.fetches[one]],
                 now=clock.now(),
                 cause=SubscriptionChange.STRIPE,
