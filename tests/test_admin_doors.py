@@ -19,7 +19,7 @@ from tests.people import Person
 
 LINK = re.compile(r'<(?:a|form)\b[^>]*?\b(?:href|action|hx-get)="([^"#]*)')
 # Of one kind of page so many are looked at.
-ENOUGH = 3
+ENOUGH = 2
 MOST = 400
 
 
@@ -72,9 +72,10 @@ def crawl(desk: Desk, start: list[str]) -> dict[str, int]:
     while waiting and len(seen) < MOST:
         address = waiting.pop(0)
         parts = urlsplit(address)
-        if address in seen or not parts.path.startswith("/admin/") or "logout" in parts.path:
+        # Filters one at a time: together they would be without number.
+        if address in seen or not parts.path.startswith("/admin/") or "logout" in parts.path or "&" in parts.query:
             continue
-        kind = resolve(parts.path).view_name + ",".join(sorted(p.partition("=")[0] for p in parts.query.split("&")))
+        kind = resolve(parts.path).view_name + parts.query.partition("=")[0]
         kinds[kind] = kinds.get(kind, 0) + 1
         if kinds[kind] > (50 if "act" in kind else ENOUGH):
             continue
@@ -92,7 +93,8 @@ def test_whatever_a_role_is_shown_it_may_open(role: str, furnished: None, bob: P
     desk = employ(role)
     pages = [f"/admin/accounts/workspace/{bob.workspace.pk}/change/", f"/admin/accounts/user/{bob.user.pk}/change/"]
     seen = crawl(desk, ["/admin/", *pages])
-    assert len(seen) > 60, seen
+    # All that there is, and not as much as there was time for.
+    assert 60 < len(seen) < MOST, seen
     # What only takes forms is named by a form, and not shown.
     assert {address: status for address, status in seen.items() if status not in (200, 302, 405)} == {}
 
