@@ -18,7 +18,7 @@ demo: ## Start the whole service on 127.0.0.1 (PORT, STRIPE_PORT, DEMO_PASSWORD,
 test: ## Install what is missing, check the code, run every test (ARGS="-k quota" for some)
 	@$(PYTHON) deploy/install.py --dev
 	@$(IN_VENV) -m deploy.packages
-	@$(IN_VENV) -m deploy.check
+	@$(IN_VENV) -m tests.template & making=$$!; $(IN_VENV) -m deploy.check || { kill $$making; exit 1; }; wait $$making
 	@$(IN_VENV) -m pytest -n 2 $(ARGS)
 
 soak: ## Search longer for deliveries that leave our rows wrong (SOAK_EXAMPLES, 500 if not given)
