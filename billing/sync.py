@@ -5,13 +5,15 @@ fetches, and writes only while the number is still its own; no row is held acros
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import User
+from accounts.turns import TurnNotCome, turn
 from billing import gateway, mirror, quotas
 from billing.entitlements import EDGE, entitlement
 from billing.models import Price, Source, Subscription, SubscriptionChange, UsagePeriod
@@ -40,25 +42,36 @@ def sync_customer(
     """Bring our rows to what Stripe holds; the snapshot, or None where the customer is no workspace's.
 
     When another sync begins meanwhile this one writes nothing: the other fetches later. With
-    `insist` it then begins anew, and raises Overtaken in the end. Raises what `gateway` raises, and
+    `insist` it then begins anew, after others who do, and raises Overtaken in the end. Raises what `gateway` raises, and
     then nothing was written.
     """
     snapshot = None
-    for _ in range(MOST_TRIES if insist else 1):
-        number = _take_number(customer)
-        if number is None:
-            log.warning("The Stripe customer %s belongs to no workspace.", customer)
-            return None
-        held = gateway.held_of(customer)
-        snapshot = snapshot_of(held)
-        with gateway.errors("fill the mirror"):
-            objects = [mirror.plain(found) for found in held.objects]
-            mirror.prepare(objects, api_key=settings.STRIPE_SECRET_KEY)
-        if _write(customer, number, objects, snapshot, now=now, cause=cause, actor=actor):
-            return snapshot
+    for attempt in range(MOST_TRIES if insist else 1):
+        with _alone(customer) if attempt else nullcontext():
+            number = _take_number(customer)
+            if number is None:
+                log.warning("The Stripe customer %s belongs to no workspace.", customer)
+                return None
+            held = gateway.held_of(customer)
+            snapshot = snapshot_of(held)
+            with gateway.errors("fill the mirror"):
+                objects = [mirror.plain(found) for found in held.objects]
+                mirror.prepare(objects, api_key=settings.STRIPE_SECRET_KEY)
+            if _write(customer, number, objects, snapshot, now=now, cause=cause, actor=actor):
+                return snapshot
     if insist:
         raise Overtaken(customer)
     return snapshot
+
+
+@contextmanager
+def _alone(customer: str) -> Iterator[None]:
+    """Two that begin anew as soon as they were overtaken would overtake each other until both give up."""
+    try:
+        with turn(f"sync:{customer}"):
+            yield
+    except TurnNotCome as error:
+        raise Overtaken(customer) from error
 
 
 def claim_due(*, now: datetime, most: int = 500) -> list[str]:

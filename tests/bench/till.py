@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,7 @@ class Till:
     _connection: http.client.HTTPConnection = field(init=False)
 
     def __post_init__(self) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.stand_in.port, timeout=60)
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.stand_in.port, timeout=600)
 
     def ask(self, method: str, path: str, **form: Any) -> dict[str, Any]:
         """Stripe's API, as somebody in its dashboard; keys of the form as they are sent. Raises LaunchError."""
@@ -90,9 +91,10 @@ class Till:
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Two of those that docker-compose.yml has: runs are not what is measured here."""
+        """Of those that docker-compose.yml has the one for billing, once a processor, and the one without runs."""
         with ExitStack() as stack:
-            for name, options in (("billing", BILLING_WORKER), ("others", OTHER_WORKER)):
+            billing = {f"billing-{number}": BILLING_WORKER for number in range(1, (os.cpu_count() or 1) + 1)}
+            for name, options in (billing | {"others": OTHER_WORKER}).items():
                 stack.enter_context(server.worker(self.database_url, name, *options, account=self.account))
             yield
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, sync_playwright
 
 from tests.processes.money import Shop
 from tests.processes.service import until
@@ -137,7 +137,13 @@ class Visitor:
     # What everybody does.
 
     def open(self, path: str) -> Page:
-        self.page.goto(path)
+        try:
+            self.page.goto(path)
+        except Error as error:
+            # A page that looks for news may load itself anew at this very moment, and gets in first.
+            if "interrupted by another navigation" not in error.message:
+                raise
+            self.page.goto(path)
         return self.page
 
     def press(self, name: str | re.Pattern[str]) -> None:

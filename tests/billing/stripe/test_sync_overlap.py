@@ -212,3 +212,16 @@ def test_eight_at_once_end_as_one(subscriber: Payer) -> None:
         assert isinstance(result, Snapshot)
     assert subscriber.row.cancel_at == subscriber.row.paid_end
     assert SubscriptionChange.objects.count() == lines + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_that_insist_at_once_all_come_to_write(subscriber: Payer) -> None:
+    """Each would overtake the others for ever if it began anew at once: whoever was overtaken waits for a turn."""
+    subscriber.client.v1.subscriptions.update(subscriber.one.id, {"cancel_at_period_end": True})
+    customer, now = subscriber.customer, clock.now()
+    begun = [beside(lambda: sync.sync_customer(customer, now=now, insist=True)) for _ in range(8)]
+    for thread, _ in begun:
+        thread.join()
+    for _, (result,) in begun:
+        assert isinstance(result, Snapshot), result
+    assert subscriber.row.cancel_at == subscriber.row.paid_end
