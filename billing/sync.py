@@ -42,8 +42,8 @@ def sync_customer(
     """Bring our rows to what Stripe holds; the snapshot, or None where the customer is no workspace's.
 
     When another sync begins meanwhile this one writes nothing: the other fetches later. With
-    `insist` it then begins anew, after others who do, and raises Overtaken in the end. Raises what `gateway` raises, and
-    then nothing was written.
+    `insist` it then begins anew, after others who do, and raises Overtaken in the end. Raises what
+    `gateway` raises, and then nothing was written.
     """
     snapshot = None
     for attempt in range(MOST_TRIES if insist else 1):
