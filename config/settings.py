@@ -313,6 +313,8 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "delete_jobs": "successful",
     "update_heartbeat_interval": WORKER_SILENT_SECONDS / 3,
     "stalled_worker_timeout": WORKER_SILENT_SECONDS,
+    # Nobody tells a worker that a lock is free again: what waited for it is found by looking.
+    "fetch_job_polling_interval": 1,
 }
 
 # Stripe. Without a key the billing endpoints answer `billing_not_configured`, and all else works.

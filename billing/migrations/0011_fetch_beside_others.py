@@ -31,7 +31,7 @@ DO $guard$ BEGIN
                 NULL;
             END;
         END LOOP;
-        -- As when there is nothing to do: it asks again in a few seconds.
+        -- As when there is nothing to do: it asks again in a moment.
         RETURN NULL;
     END $fetch$;
 END $guard$

@@ -213,3 +213,15 @@ def test_an_effect_without_its_answer_is_found_again(shop: Shop) -> None:
         shop.subscribe(metadata={"operation_id": "op-1"})
     found = shop.client.v1.subscriptions.list({"customer": shop.customer}).data
     assert [each.metadata.to_dict() for each in found] == [{"operation_id": "op-1"}]
+
+
+def test_what_was_kept_once_is_there_again_after_a_reset(stand_in: StandIn, client: stripe.StripeClient) -> None:
+    before = [client.v1.customers.create({"email": f"{number}@example.com"}).id for number in range(3)]
+    kept = stand_in.control("GET", "objects")["objects"]
+    after = client.v1.customers.create().id
+    stand_in.control("POST", "reset", objects=kept)
+    assert [one.id for one in client.v1.customers.list().data] == before[::-1]
+    assert client.v1.customers.retrieve(before[1]).email == "1@example.com"
+    assert stand_in.control("GET", "objects")["objects"] == kept
+    with pytest.raises(stripe.InvalidRequestError, match=after):
+        client.v1.customers.retrieve(after)
