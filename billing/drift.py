@@ -55,12 +55,12 @@ def _compared(subscription: Subscription, held: gateway.Held) -> list[Difference
 
 
 def _unlike_the_mirror(held: gateway.Held) -> list[Difference]:
-    known = statuses_of(held.objects)
-    statuses = {str(getattr(one, "id", "")): getattr(one, "status", None) for one in held.objects}
+    having = {one["id"]: one for one in held.objects if one.get("status") is not None}
+    known = statuses_of((one["object"], id) for id, one in having.items())
     return [
-        Difference(f"{id} in the mirror", words(known.get(id)), words(status))
-        for id, status in statuses.items()
-        if status != known.get(id)
+        Difference(f"{id} in the mirror", words(known.get(id)), words(one["status"]))
+        for id, one in having.items()
+        if one["status"] != known.get(id)
     ]
 
 
@@ -100,12 +100,12 @@ def rows() -> QuerySet[Subscription]:
     return Subscription.objects.with_plans().select_related("workspace", "paid_price")
 
 
-def statuses_of(objects: Iterable[Any]) -> dict[str, str | None]:
-    """By the mirror, of those that are in it."""
+def statuses_of(objects: Iterable[tuple[str, str]]) -> dict[str, str | None]:
+    """By the mirror, of those that are in it; each is told by its `object` and its id."""
     ids: dict[type[Model], list[str]] = {}
-    for one in objects:
-        if getattr(one, "status", None) is not None and (model := mirror.MODELS.get(one.object)):
-            ids.setdefault(model, []).append(one.id)
+    for kind, id in objects:
+        if model := mirror.MODELS.get(kind):
+            ids.setdefault(model, []).append(id)
     found: dict[str, str | None] = {}
     for model, some in ids.items():
         found |= dict(model._default_manager.filter(id__in=some).values_list("id", "stripe_data__status"))

@@ -266,7 +266,7 @@ class _Walk:
 
     def _look_at_news(self, found: list[tuple[Subscription | None, Any]]) -> None:
         """Who has something at Stripe that the mirror has not, or otherwise."""
-        known = statuses_of([one for row, one in found if row is not None])
+        known = statuses_of((one.object, one.id) for row, one in found if row is not None)
         for row in {row.pk: row for row, one in found if row and known.get(one.id) != one.status}.values():
             with self._failing(row):
                 self._look_at(row)

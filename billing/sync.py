@@ -53,9 +53,8 @@ def sync_customer(
                 log.warning("The Stripe customer %s belongs to no workspace.", customer)
                 return None
             held = gateway.held_of(customer)
-            snapshot = snapshot_of(held)
+            snapshot, objects = snapshot_of(held), held.objects
             with gateway.errors("fill the mirror"):
-                objects = [mirror.plain(found) for found in held.objects]
                 mirror.prepare(objects, api_key=settings.STRIPE_SECRET_KEY)
             if _write(customer, number, objects, snapshot, now=now, cause=cause, actor=actor):
                 return snapshot
@@ -118,19 +117,18 @@ def _take_number(customer: str) -> int | None:
 
 def snapshot_of(held: gateway.Held) -> Snapshot:
     """What was fetched, with those of our prices that it names; one statement."""
-    subscriptions = [one.to_dict(for_json=True) for one in held.subscriptions]
-    ids = {item["price"]["id"] for one in subscriptions for item in one["items"]["data"]}
+    ids = {item["price"]["id"] for one in held.subscriptions for item in one["items"]["data"]}
     for schedule in held.schedules:
-        ids |= {str(item.price) for phase in schedule.phases for item in phase["items"]}
+        ids |= {str(item["price"]) for phase in schedule["phases"] for item in phase["items"]}
     prices = Price.objects.filter(stripe_price_id__in=ids).select_related("plan")
     return Snapshot(
-        customer=held.customer.to_dict(for_json=True),
-        data=tuple(subscriptions),
-        invoices=tuple(one.to_dict(for_json=True) for one in held.invoices),
+        customer=held.customer,
+        data=tuple(held.subscriptions),
+        invoices=tuple(held.invoices),
         prices={str(price.stripe_price_id): price for price in prices},
-        disputes=tuple(one.to_dict(for_json=True) for one in held.disputes),
-        warnings=tuple(one.to_dict(for_json=True) for one in held.warnings),
-        methods={one.id: one.to_dict(for_json=True) for one in held.methods},
+        disputes=tuple(held.disputes),
+        warnings=tuple(held.warnings),
+        methods={one["id"]: one for one in held.methods},
     )
 
 

@@ -1,6 +1,7 @@
 """What Stripe holds of one customer."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import stripe
 
@@ -20,25 +21,28 @@ SUBSCRIPTION_PARTS = ["schedule", "default_payment_method", "customer.invoice_se
 ENDED = ("canceled", "incomplete_expired")
 
 
+type Object = dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Held:
-    """What Stripe held of a customer when it was asked, as the SDK's own objects."""
+    """What Stripe held of a customer when it was asked, each object as its JSON has it."""
 
-    customer: stripe.Customer
-    subscriptions: list[stripe.Subscription] = field(default_factory=list)
-    schedules: list[stripe.SubscriptionSchedule] = field(default_factory=list)
-    invoices: list[stripe.Invoice] = field(default_factory=list)
-    charges: list[stripe.Charge] = field(default_factory=list)
+    customer: Object
+    subscriptions: list[Object] = field(default_factory=list)
+    schedules: list[Object] = field(default_factory=list)
+    invoices: list[Object] = field(default_factory=list)
+    charges: list[Object] = field(default_factory=list)
     # By which subscriptions are paid, and by which open invoices were tried to be.
-    methods: list[stripe.PaymentMethod] = field(default_factory=list)
-    intents: list[stripe.PaymentIntent] = field(default_factory=list)
-    disputes: list[stripe.Dispute] = field(default_factory=list)
-    warnings: list[stripe.radar.EarlyFraudWarning] = field(default_factory=list)
+    methods: list[Object] = field(default_factory=list)
+    intents: list[Object] = field(default_factory=list)
+    disputes: list[Object] = field(default_factory=list)
+    warnings: list[Object] = field(default_factory=list)
 
     @property
-    def objects(self) -> list[stripe.StripeObject]:
-        refunds = [refund for charge in self.charges if charge.refunds for refund in charge.refunds.data]
-        found: list[stripe.StripeObject] = [self.customer]
+    def objects(self) -> list[Object]:
+        refunds = [refund for charge in self.charges if charge["refunds"] for refund in charge["refunds"]["data"]]
+        found = [self.customer]
         for several in (
             *(self.methods, self.schedules, self.subscriptions, self.invoices),
             *(self.intents, self.charges, refunds, self.disputes, self.warnings),
@@ -57,7 +61,7 @@ def held_of(customer: str) -> Held:
         v1 = client().v1
         found = v1.customers.retrieve(customer)
         if getattr(found, "deleted", False):
-            return Held(found)
+            return Held(_plain(found))
         if found.discount:
             found = v1.customers.retrieve(customer, {"expand": [f"discount.{DISCOUNT_PARTS}"]})
         subscriptions = v1.subscriptions.list(
@@ -84,7 +88,12 @@ def held_of(customer: str) -> Held:
         ]
         warnings = v1.radar.early_fraud_warnings.list({"charge": paid[0].id, "limit": PAGE}).data if paid else []
     schedules = [one.schedule for one in subscriptions if isinstance(one.schedule, stripe.SubscriptionSchedule)]
-    return Held(found, subscriptions, schedules, invoices, charges, methods, intents, disputes, warnings)
+    several = (subscriptions, schedules, invoices, charges, methods, intents, disputes, warnings)
+    return Held(_plain(found), *([_plain(one) for one in objects] for objects in several))
+
+
+def _plain(found: stripe.StripeObject) -> Object:
+    return found.to_dict(for_json=True)
 
 
 def _with_discounts(subscription: stripe.Subscription) -> stripe.Subscription:
