@@ -1,7 +1,7 @@
 """Guards against guessing: counted in PostgreSQL, to the number that API.md says, with Retry-After."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from accounts import guards
 from accounts.models import Attempt, TokenFamily, User
 from tests.people import PASSWORD, Person
+from tests.threads import at_once
 
 WRONG = "not the password"
 
@@ -81,31 +82,17 @@ def test_right_sign_ins_do_not_count(bob: Person) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_guesses_at_once_are_no_more_than_one_after_the_other(bob: Person) -> None:
-    def guess(number: int) -> int:
-        try:
-            return int(login("bob@example.com", address=f"192.0.2.{number}").status_code)
-        finally:
-            connection.close()
-
     tried(guards.SIGN_IN_ACCOUNT, "bob@example.com", 2)
-    with ThreadPoolExecutor(8) as threads:
-        statuses = sorted(threads.map(guess, range(8)))
-    assert statuses == [401] * 3 + [429] * 5
+    answers = at_once([partial(login, "bob@example.com", address=f"192.0.2.{number}") for number in range(8)])
+    assert sorted(answer.status_code for answer in answers) == [401] * 3 + [429] * 5
     assert Attempt.objects.filter(scope=guards.SIGN_IN_ACCOUNT.scope).count() == 5
 
 
 @pytest.mark.django_db(transaction=True)
 def test_guesses_at_many_accounts_at_once_count_for_their_address(bob: Person) -> None:
-    def guess(number: int) -> int:
-        try:
-            return int(login(f"nobody{number}@example.com").status_code)
-        finally:
-            connection.close()
-
     tried(guards.SIGN_IN_ADDRESS, "192.0.2.1", 7)
-    with ThreadPoolExecutor(6) as threads:
-        statuses = sorted(threads.map(guess, range(6)))
-    assert statuses == [401] * 3 + [429] * 3
+    answers = at_once([partial(login, f"nobody{number}@example.com") for number in range(6)])
+    assert sorted(answer.status_code for answer in answers) == [401] * 3 + [429] * 3
     assert Attempt.objects.filter(scope=guards.SIGN_IN_ADDRESS.scope).count() == 10
 
 

@@ -15,8 +15,8 @@ from accounts.access import Access
 from accounts.errors import Problem
 from accounts.idempotency import once, once_beyond
 from accounts.models import IdempotentRequest, Invitation, User, Workspace
-from tests.billing.meter import at_once
 from tests.people import Person
+from tests.threads import at_once
 
 type Once = Callable[[HttpRequest, Access, Callable[[], str]], str]
 

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from accounts import links, tokens
 from accounts.models import User
 from tests.people import PASSWORD, Person
+from tests.threads import at_once
 
 NEW_PASSWORD = "a rather different phrase"
 NOT_VALID = {"token": ["This link is not valid any more. Ask for a new one."]}
@@ -161,15 +162,8 @@ def test_a_weak_new_password_leaves_the_link_usable(bob: Person) -> None:
 def test_of_two_at_once_with_one_link_one_sets_the_password(bob: Person) -> None:
     link = links.reset_link(bob.user)
     chosen = ["the first new phrase", "the second new phrase"]
-
-    def run(password: str) -> int:
-        try:
-            return int(confirm(link, password).status_code)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(2) as threads:
-        statuses = list(threads.map(run, chosen))
+    answers = at_once([partial(confirm, link, password) for password in chosen])
+    statuses = [answer.status_code for answer in answers]
     assert sorted(statuses) == [204, 400]
     assert opens(bob, chosen[statuses.index(204)])
 
@@ -177,15 +171,7 @@ def test_of_two_at_once_with_one_link_one_sets_the_password(bob: Person) -> None
 @pytest.mark.django_db(transaction=True)
 def test_of_two_changes_at_once_one_wins(bob: Person) -> None:
     new = ["one wholly new phrase", "another wholly new phrase"]
-    people = [Person(bob.user, bob.workspace) for _ in new]
-
-    def ask(person: Person, password: str) -> int:
-        try:
-            return int(change(person, new=password).status_code)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(2) as pool:
-        statuses = list(pool.map(ask, people, new))
+    answers = at_once([partial(change, Person(bob.user, bob.workspace), new=password) for password in new])
+    statuses = [answer.status_code for answer in answers]
     assert sorted(statuses) in ([204, 400], [204, 401])
     assert opens(bob, new[statuses.index(204)])

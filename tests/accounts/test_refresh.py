@@ -1,7 +1,5 @@
 """POST /auth/refresh and /auth/logout: families of tokens, rotated, reused and revoked."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +12,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from accounts import tokens
 from accounts.models import RefreshToken, TokenFamily, User
 from tests.people import Person
+from tests.threads import at_once
 
 
 def refresh(raw: str) -> Any:
@@ -26,19 +25,6 @@ def logout(raw: str) -> Any:
 
 def is_refused(answer: Any) -> bool:
     return (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
-
-
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """The answers to requests that are sent from as many threads."""
-
-    def run(call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(run, calls))
 
 
 def test_a_refresh_token_is_exchanged_for_a_new_pair(bob: Person, nobody: APIClient) -> None:

@@ -1,7 +1,7 @@
 """POST /auth/register: the account, its workspace and its FREE subscription, or nothing."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import Attempt, Membership, Ownership, RefreshToken, Role, TokenFamily, User, Workspace
 from billing.models import Subscription
 from tests.people import Person
+from tests.threads import at_once
 
 SOUND = {"fullname": "Zoe Quill", "email": "zoe@example.com", "password": "a rather long phrase"}
 MADE = (User, Workspace, Membership, Ownership, Subscription, TokenFamily, RefreshToken)
@@ -123,15 +124,9 @@ def test_all_missing_fields_are_named_at_once(nobody: APIClient) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_at_once_for_one_address_one_registers() -> None:
-    def attempt(number: int) -> int:
-        try:
-            return int(register(APIClient(), email="ZOE@example.com" if number % 2 else "zoe@example.com").status_code)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(8) as threads:
-        statuses = sorted(threads.map(attempt, range(8)))
-    assert statuses == [201, *[400] * 7]
+    spellings = ["zoe@example.com", "ZOE@example.com"] * 4
+    answers = at_once([partial(register, APIClient(), email=email) for email in spellings])
+    assert sorted(answer.status_code for answer in answers) == [201, *[400] * 7]
     assert made() == [1] * len(MADE)
     assert jobs() == 1
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from billing.models import Plan
 from tests.accounts.test_invitations import accept, token_of, verified
 from tests.accounts.test_teams import invite, leave, membership_of, remove, roles, set_role, transfer
 from tests.people import Person, join, person
+from tests.threads import at_once, wait_until_one_waits_for
 
 # On a clone of the template, with the cast's rows in it, every thread sees what the others commit.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,26 +37,25 @@ def into(owner: Person, name: str, role: Role) -> Person:
     return made.into(owner.workspace)
 
 
-def at_once(*acts: Callable[[], Any]) -> Counter[str]:
-    """How often each thing came of them: `done`, or the code of the refusal."""
+def came_of(*acts: Callable[[], Any]) -> Counter[str]:
+    """How often each thing came of them, all at once: `done`, or the code of the refusal."""
 
-    def come_of(act: Callable[[], Any]) -> str:
+    def told(act: Callable[[], Any]) -> str:
         try:
             act()
         except Problem as problem:
             return problem.code
         except Http404:
             return "not_found"
-        finally:
-            connection.close()
         return "done"
 
-    with ThreadPoolExecutor(len(acts)) as threads:
-        return Counter(threads.map(come_of, acts))
+    came = at_once([partial(told, act) for act in acts])
+    assert all(isinstance(one, str) for one in came), came
+    return Counter(came)
 
 
 def test_an_address_that_is_invited_eight_times_at_once_is_invited_once(owner: Person) -> None:
-    came = at_once(*[lambda: invite(owner, "kim@example.com")] * 8)
+    came = came_of(*[lambda: invite(owner, "kim@example.com")] * 8)
     assert came == {"done": 1, "already_invited": 7}
     assert Invitation.objects.count() == 1
 
@@ -63,7 +63,7 @@ def test_an_address_that_is_invited_eight_times_at_once_is_invited_once(owner: P
 def test_a_token_that_eight_accounts_use_at_once_lets_one_in(owner: Person) -> None:
     token = token_of(invite(owner, "kim@example.com"))
     people = [verified(f"kim{number}@example.com") for number in range(8)]
-    came = at_once(*(lambda who=who: accept(token, who) for who in people))
+    came = came_of(*(lambda who=who: accept(token, who) for who in people))
     assert came == {"done": 1, "invitation_ended": 7}
     assert len(roles(owner.workspace)) == 2
     assert MembershipChange.objects.count() == 1
@@ -71,7 +71,7 @@ def test_a_token_that_eight_accounts_use_at_once_lets_one_in(owner: Person) -> N
 
 def test_a_token_that_one_account_uses_eight_times_at_once_lets_them_in_once(owner: Person) -> None:
     token, kim = token_of(invite(owner, "kim@example.com")), verified("kim@example.com")
-    came = at_once(*[lambda: accept(token, kim)] * 8)
+    came = came_of(*[lambda: accept(token, kim)] * 8)
     assert came == {"done": 1, "invitation_ended": 7}
     assert Membership.objects.filter(user=kim.user, workspace=owner.workspace).count() == 1
 
@@ -81,7 +81,7 @@ def test_of_eight_who_join_at_once_as_many_come_in_as_the_plan_has_room_for(owne
     tokens = [token_of(invite(owner, who.user.email)) for who in people]
     # Five with the owner.
     Plan.objects.filter(slug=Plan.FREE).update(members_limit=5)
-    came = at_once(
+    came = came_of(
         *(lambda who=who, token=token: accept(token, who) for who, token in zip(people, tokens, strict=True))
     )
     assert came == {"done": 4, "seats_exceeded": 4}
@@ -95,31 +95,18 @@ def test_a_link_that_is_sent_anew_while_it_is_used_lets_nobody_in(owner: Person)
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
             teams.hold_row(owner.workspace.pk)
-            came = threads.submit(at_once, lambda: accept(token, kim))
-            wait_for_a_waiter()
+            came = threads.submit(came_of, lambda: accept(token, kim))
+            wait_until_one_waits_for(connection.connection.info.backend_pid)
             token_of(made)
         assert came.result(timeout=30) == {"invitation_ended": 1}
     assert roles(owner.workspace) == {"tara": "owner"}
-
-
-def wait_for_a_waiter() -> None:
-    """Until another connection waits for a row that this one holds."""
-    end = monotonic() + 30
-    while monotonic() < end:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-            )
-            if cursor.fetchone()[0]:
-                return
-    raise AssertionError("Nobody waits.")
 
 
 def test_an_invitation_is_accepted_or_withdrawn_and_never_both(owner: Person) -> None:
     for number in range(4):
         made = invite(owner, f"kim{number}@example.com")
         token, kim = token_of(made), verified(f"kim{number}@example.com")
-        came = at_once(
+        came = came_of(
             lambda token=token, kim=kim: accept(token, kim),  # type: ignore[misc]
             lambda made=made: invitations.withdraw(  # type: ignore[misc]
                 workspace=owner.workspace, actor=owner.user, invitation=made.pk
@@ -136,7 +123,7 @@ def test_who_is_removed_while_they_accept_is_out_and_what_they_sent_is_withdrawn
         dana = into(owner, f"dana{number}", Role.ADMIN)
         kim = verified(f"kim{number}@example.com")
         token = token_of(invite(dana, kim.user.email))
-        came = at_once(
+        came = came_of(
             lambda dana=dana: remove(owner, dana),  # type: ignore[misc]
             lambda token=token, kim=kim: accept(token, kim),  # type: ignore[misc]
         )
@@ -150,7 +137,7 @@ def test_a_workspace_has_one_owner_whoever_leaves_while_it_is_transferred(owner:
         mike = into(owner, f"mike{number}", Role.MEMBER)
         # Looked up before, because mike may be gone when it begins.
         member = membership_of(mike)
-        came = at_once(
+        came = came_of(
             lambda member=member: teams.transfer(  # type: ignore[misc]
                 workspace=owner.workspace, actor=owner.user, member=member, now=clock.now()
             ),
@@ -165,7 +152,7 @@ def test_a_workspace_has_one_owner_whoever_leaves_while_it_is_transferred(owner:
 
 def test_two_transfers_at_once_make_one_owner(owner: Person) -> None:
     heirs = [into(owner, name, Role.MEMBER) for name in ("mike", "otto", "lee")]
-    came = at_once(*(lambda heir=heir: transfer(owner, heir) for heir in heirs))
+    came = came_of(*(lambda heir=heir: transfer(owner, heir) for heir in heirs))
     assert came == {"done": 1, "role_required": 2}
     assert Counter(roles(owner.workspace).values()) == {"owner": 1, "admin": 1, "member": 2}
     assert Ownership.objects.filter(workspace=owner.workspace).count() == 2
@@ -174,7 +161,7 @@ def test_two_transfers_at_once_make_one_owner(owner: Person) -> None:
 def test_who_is_made_less_cannot_act_as_more_in_the_same_instant(owner: Person) -> None:
     for number in range(4):
         dana, mike = into(owner, f"dana{number}", Role.ADMIN), into(owner, f"mike{number}", Role.MEMBER)
-        came = at_once(
+        came = came_of(
             lambda dana=dana: set_role(owner, dana, Role.MEMBER),  # type: ignore[misc]
             lambda dana=dana, mike=mike: remove(dana, mike),  # type: ignore[misc]
         )
@@ -189,7 +176,7 @@ def test_who_is_made_less_cannot_act_as_more_in_the_same_instant(owner: Person) 
 def test_a_workspace_that_is_closed_while_somebody_joins_lets_nobody_in_after(owner: Person) -> None:
     kim = verified("kim@example.com")
     token = token_of(invite(owner, kim.user.email))
-    at_once(
+    came_of(
         lambda: teams.close(workspace=owner.workspace, actor=owner.user, now=clock.now()),
         lambda: accept(token, kim),
     )
@@ -205,7 +192,7 @@ def test_of_eight_teams_that_somebody_opens_at_once_as_many_are_made_as_may_be_w
 ) -> None:
     settings.UNPAID_TEAMS_PER_OWNER = limit
     bob = person("bob@example.com")
-    came = at_once(*[lambda: teams.open_team(owner=bob.user, name="Free", now=clock.now())] * 8)
+    came = came_of(*[lambda: teams.open_team(owner=bob.user, name="Free", now=clock.now())] * 8)
     assert came == {"done": limit, "unpaid_workspace": 8 - limit}
     assert teams_of(bob.user) == ["Free"] * limit
 

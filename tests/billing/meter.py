@@ -1,12 +1,10 @@
 """Consuming and returning runs without sessions around them, and the books that must be right afterwards."""
 
-import threading
 import uuid
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
 
 from accounts.models import Workspace
@@ -84,26 +82,3 @@ def assert_books_are_right(workspace: Workspace) -> None:
     for grant in CreditGrant.objects.filter(workspace=workspace):
         assert lines.filter(grant=grant).aggregate(Sum("quantity"))["quantity__sum"] == grant.quantity - grant.used
     assert not lines.filter(kind=LedgerEntry.Kind.CONSUME, balance__lt=0).exists()
-
-
-def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Each act in a thread with a connection of its own, all released together; what they returned or raised."""
-    gate = threading.Barrier(len(acts))
-    results: list[Any] = [None] * len(acts)
-
-    def carry_out(number: int) -> None:
-        try:
-            connection.ensure_connection()
-            gate.wait()
-            results[number] = acts[number]()
-        except Exception as error:
-            results[number] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=carry_out, args=(number,)) for number in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results

@@ -1,18 +1,17 @@
 """Invariant 7: no act on a subscription refills runs. A paid bucket takes over what the one that it ends had used."""
 
-import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from billing import quotas
 from billing.models import LedgerEntry, Plan, Subscription, UsagePeriod
 from billing.proofs import find
 from sessions_app.proofs import RUN_PROOFS
 from tests.people import Person
+from tests.threads import at_once
 
 # The proofs want a snapshot of their own.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,19 +124,11 @@ def test_sixteen_at_once_open_it_once(bob: Person) -> None:
     use(pay(bob, Plan.BASIC, NOW), 5)
     later = NOW + timedelta(days=5)
     pay(bob, Plan.PRO, later)
-    barrier = threading.Barrier(16)
 
     def take() -> None:
-        subscription = bob.subscription
-        barrier.wait()
-        quotas.consume(subscription, quotas.Making.of(uuid.uuid4()), now=later)
-        connection.close()
+        quotas.consume(bob.subscription, quotas.Making.of(uuid.uuid4()), now=later)
 
-    threads = [threading.Thread(target=take) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    assert at_once([take] * 16) == [None] * 16
     assert UsagePeriod.objects.latest("starts_at").used == 21
     assert LedgerEntry.objects.filter(kind="adjust").count() == 1
     assert books_are_right()

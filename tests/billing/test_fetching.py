@@ -1,11 +1,12 @@
 """How workers come by their jobs, beside each other."""
 
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
 
 import psycopg
 import pytest
 from django.db import connection
+
+from tests.threads import wait_until_one_waits_for
 
 FETCH = "SELECT id FROM procrastinate_fetch_job_v2(%s, %s)"
 
@@ -27,15 +28,6 @@ def fetch(by: psycopg.Connection) -> int | None:
     return None if row is None else row[0]
 
 
-def wait_until_blocked(by: psycopg.Connection, looking: psycopg.Connection) -> None:
-    end = monotonic() + 30
-    while monotonic() < end:
-        row = looking.execute("SELECT cardinality(pg_blocking_pids(%s))", [by.info.backend_pid]).fetchone()
-        if row is not None and row[0]:
-            return
-    raise AssertionError("Nobody waits.")
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("is_another_there", [True, False])
 def test_a_worker_that_loses_a_lock_to_another_takes_the_next_job(is_another_there: bool) -> None:
@@ -53,7 +45,7 @@ def test_a_worker_that_loses_a_lock_to_another_takes_the_next_job(is_another_the
         purchase = queue(stripe, lock="cus_1", priority=10)
         another = queue(stripe, lock="cus_2") if is_another_there else None
         fetching = threads.submit(fetch, second)
-        wait_until_blocked(second, stripe)
+        wait_until_one_waits_for(first.info.backend_pid)
         first.commit()
         assert fetching.result(timeout=30) == another
         rows = stripe.execute("SELECT id FROM procrastinate_jobs WHERE status = 'doing' ORDER BY id").fetchall()

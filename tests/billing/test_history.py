@@ -12,8 +12,9 @@ from billing.entitlements import entitlement
 from billing.models import AuditEntry, Plan, Subscription, SubscriptionChange
 from tests.billing import facts
 from tests.billing.facts import at
-from tests.billing.meter import at_once, change, plan, subscription_of
+from tests.billing.meter import change, plan, subscription_of
 from tests.people import Person
+from tests.threads import at_once
 
 NOW = at(2026, 3, 20, 12)
 DAY = timedelta(days=1)

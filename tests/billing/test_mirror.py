@@ -22,9 +22,9 @@ from djstripe.models import (
 )
 
 from billing import mirror
-from tests.billing.meter import at_once
 from tests.fake_stripe.running import API_KEY, StandIn
 from tests.people import Person
+from tests.threads import at_once
 
 type Calls = Callable[[], list[str]]
 type Statements = Callable[[], CaptureQueriesContext]

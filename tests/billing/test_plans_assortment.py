@@ -12,8 +12,8 @@ from billing.assortment import Mistake
 from billing.models import AuditEntry, Feature, Plan, Price
 from billing.terms import Terms
 from tests.billing.facts import at
-from tests.billing.meter import at_once
 from tests.people import Person, put_on
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,6 @@ from billing.quotas import QuotaExceeded
 from tests.billing.facts import at
 from tests.billing.meter import (
     assert_books_are_right,
-    at_once,
     change,
     consume,
     consume_all,
@@ -30,6 +29,7 @@ from tests.billing.meter import (
     subscription_of,
 )
 from tests.people import Person, person, put_on
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 

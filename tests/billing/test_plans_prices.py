@@ -10,8 +10,8 @@ from billing import pricing
 from billing.models import AuditEntry, Plan, Price
 from billing.terms import Terms
 from tests.billing.facts import at
-from tests.billing.meter import at_once
 from tests.people import Person
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,9 @@ from billing import quotas
 from billing.models import CreditGrant, LedgerEntry, Plan, UsagePeriod
 from billing.quotas import QuotaExceeded
 from tests.billing.facts import at
-from tests.billing.meter import assert_books_are_right, at_once, consume, consume_all, give, plan
+from tests.billing.meter import assert_books_are_right, consume, consume_all, give, plan
 from tests.people import Person
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

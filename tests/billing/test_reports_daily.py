@@ -14,9 +14,10 @@ from billing.reports.daily import Figures, make_missing
 from billing.reports.overview import Overview, overview
 from billing.reports.revenue import Kind, Move
 from tests.billing.facts import at
-from tests.billing.meter import at_once, consume, plan
+from tests.billing.meter import consume, plan
 from tests.billing.test_reports_revenue import pays
 from tests.people import Person
+from tests.threads import at_once
 
 NIGHT = timedelta(hours=4)
 DAY = timedelta(days=1)

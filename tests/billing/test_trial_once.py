@@ -7,8 +7,8 @@ import pytest
 from accounts import clock
 from accounts.models import Membership, Ownership, Role, User, Workspace
 from billing.models import SubscriptionChange, TrialUse
-from tests.billing.meter import at_once
 from tests.people import PASSWORD, Person, join, person
+from tests.threads import at_once
 
 TRIAL = "/billing/activate-trial"
 

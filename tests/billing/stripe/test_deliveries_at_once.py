@@ -13,9 +13,9 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from accounts import clock
 from billing import deliveries, webhooks
 from billing.models import StripeEvent
-from tests.billing.meter import at_once
 from tests.billing.stripe.payer import Payer
 from tests.billing.stripe.test_deliveries import deliver, paid_and_not_come_back, recorded, secrets
+from tests.threads import at_once
 
 __all__ = ["secrets"]
 

@@ -1,7 +1,5 @@
 """Acts on one workspace's plan go one after another, and a key answers once, however many ask at once."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -12,28 +10,18 @@ from django.db import connection
 from accounts import turns
 from accounts.models import IdempotentRequest
 from tests.billing.stripe.payer import Payer
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = {"Idempotency-Key": "k-1"}
 
 
-def at_once(*acts: Callable[[], Any]) -> list[Any]:
-    def act(one: Callable[[], Any]) -> Any:
-        try:
-            return one()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(act, acts))
-
-
 def test_one_key_twice_at_once_is_one_checkout(payer: Payer) -> None:
     def ask() -> Any:
         return payer.post("create-checkout-session", {"plan": "pro"}, **KEY)
 
-    answers = at_once(*[ask] * 3)
+    answers = at_once([ask] * 3)
     assert [answer.status_code for answer in answers] == [200] * 3
     assert len({answer.content for answer in answers}) == 1
     assert sum(answer.has_header("Idempotent-Replayed") for answer in answers) == 2
@@ -41,7 +29,7 @@ def test_one_key_twice_at_once_is_one_checkout(payer: Payer) -> None:
 
 
 def test_upgrades_at_once_are_charged_once(subscriber: Payer) -> None:
-    answers = at_once(*[lambda: subscriber.post("change-plan", {"plan": "pro"})] * 3)
+    answers = at_once([lambda: subscriber.post("change-plan", {"plan": "pro"})] * 3)
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"no_change"}
     assert len(subscriber.invoices) == 2
@@ -49,7 +37,7 @@ def test_upgrades_at_once_are_charged_once(subscriber: Payer) -> None:
 
 
 def test_customers_at_once_are_one(payer: Payer) -> None:
-    answers = at_once(*[lambda: payer.post("create-portal-session")] * 3)
+    answers = at_once([lambda: payer.post("create-portal-session")] * 3)
     assert [answer.status_code for answer in answers] == [200] * 3
     assert len(payer.client.v1.customers.list().data) == 1
 
