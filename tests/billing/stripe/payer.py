@@ -6,8 +6,8 @@ from typing import Any
 import stripe
 
 from accounts import clock
-from billing import sync
-from billing.models import Subscription
+from billing import lifecycle, sync
+from billing.models import Price, Subscription
 from tests.fake_stripe.running import StandIn
 from tests.people import Person
 
@@ -65,10 +65,26 @@ class Payer:
         self.person.sign_in()
         return answer
 
-    def buy(self, plan: str, **more: str) -> None:
+    def buy_at_checkout(self, plan: str, **more: str) -> None:
         answer = self.pay(self.checkout(plan, **more))
         assert answer.status_code in (200, 302), answer.content
         assert self.sees()["plan"] == plan
+
+    def buy(self, plan: str, *, interval: str = "month", currency: str = "usd") -> None:
+        """What is left at Stripe and here when it was bought at Checkout, without the way there and back."""
+        customer = lifecycle.ensure_customer(self.row, now=clock.now())
+        method = self.client.v1.payment_methods.attach("pm_card_visa", {"customer": customer})
+        price = Price.objects.get(plan__slug=plan, interval=interval, currency=currency, is_active=True)
+        self.client.v1.subscriptions.create(
+            {
+                "customer": customer,
+                "items": [{"price": str(price.stripe_price_id)}],
+                "default_payment_method": method.id,
+                "metadata": {"workspace_id": str(self.person.workspace.pk)},
+            }
+        )
+        self.sync()
+        assert Subscription.objects.filter(pk=self.row.pk, paid_plan__slug=plan).exists()
 
     def run(self, count: int = 1) -> None:
         """Start so many sessions; each costs a run."""

@@ -55,7 +55,7 @@ def test_the_session_says_whose_it_is(payer: Payer, settings: SettingsWrapper) -
 
 
 def test_a_year_can_be_bought(payer: Payer) -> None:
-    payer.buy("basic", interval="year")
+    payer.buy_at_checkout("basic", interval="year")
     assert payer.invoices[0].amount_paid == 19000
     assert payer.row.paid_interval == "year"
 
@@ -179,7 +179,7 @@ def test_a_first_payment_that_was_never_completed_is_ended_before_another(payer:
         {"customer": payer.customer, "items": [{"price": price.id}], "default_payment_method": method.id}
     )
     assert begun.status == "incomplete"
-    payer.buy("pro")
+    payer.buy_at_checkout("pro")
     assert {one.id: one.status for one in payer.at_stripe}[begun.id] in ("incomplete_expired", "canceled")
     assert payer.sees()["plan"] == "pro"
 
@@ -190,14 +190,14 @@ def test_a_cancelled_plan_can_be_bought_again(pro: Payer) -> None:
     pro.travel(days=32)
     pro.sync()
     assert pro.sees()["plan"] == "free"
-    pro.buy("basic")
+    pro.buy_at_checkout("basic")
     assert pro.sees()["status"] == "active"
 
 
 def test_a_currency_stays(payer: Payer, shop: StandIn) -> None:
     Price.objects.create(plan=Plan.objects.get(slug="basic"), unit_amount=1800, currency="eur")
     call_command("sync_plans", "--create", verbosity=0)
-    payer.buy("basic", currency="EUR")
+    payer.buy_at_checkout("basic", currency="EUR")
     assert payer.invoices[0].currency == "eur"
     payer.client.v1.subscriptions.cancel(payer.one.id)
     answer = payer.post("create-checkout-session", {"plan": "basic", "currency": "usd"})
@@ -219,7 +219,7 @@ def test_a_comp_may_check_out(shop: StandIn, alice: Person, stripe_client: strip
 def test_a_trial_ends_for_good_with_the_first_payment(payer: Payer) -> None:
     assert payer.post("activate-trial").status_code == 200
     payer.run(7)
-    payer.buy("basic")
+    payer.buy_at_checkout("basic")
     seen = payer.sees()
     # What was used of the trial is not carried into what is paid for.
     assert (seen["monthly_agent_runs"], seen["is_trial"]) == (0, False)
@@ -292,7 +292,7 @@ def test_a_customer_that_was_deleted_at_stripe_is_made_anew(payer: Payer) -> Non
     payer.checkout("pro")
     gone = payer.customer
     payer.client.v1.customers.delete(gone)
-    payer.buy("pro")
+    payer.buy_at_checkout("pro")
     assert payer.customer != gone
 
 
