@@ -128,6 +128,18 @@ def test_an_empty_form_does_nothing_anywhere(role: str, furnished: None, bob: Pe
     assert {table for table in after if before.get(table) != after[table]} - ignored == set()
 
 
+def test_what_a_form_lacks_is_said_on_a_page_of_the_desk(db: None) -> None:
+    desk = employ(roles.ADMIN)
+    before = digest()
+    answer = desk.client.post("/admin/billing/stripeevent/replay/", {"reason": "A test"})
+    assert answer.status_code == 400
+    (said,) = re.findall(r'<p [^>]*role="alert">([^<]+)</p>', answer.content.decode())
+    assert said == "This form was not complete. Load the page again, and send it from there."
+    assert "nav-sidebar" in answer.content.decode()
+    after = digest()
+    assert {table for table in after if before.get(table) != after[table]} <= {"django_session"}
+
+
 def test_nobody_else_comes_in(bob: Person) -> None:
     for client in (Client(), Desk(bob).client):
         for address in addresses(admin.site.get_urls()):
