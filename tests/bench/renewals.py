@@ -32,12 +32,12 @@ def renewal_day(till: Till, count: int) -> list[Figure]:
     day = _Day(till)
     with till.workers():
         till.look_at([who.customer for who in everybody], within=120 + count)
-        first = min(held.period.end for held in day.at_stripe().values())
+        theirs = day.told = day.at_stripe()
+        first = min(held.period.end for held in theirs.values())
         # What was told on the way there is another day's.
         till.stand_in.control("POST", "webhooks", mode="drop")
         day.go_on(first - STEP - till.now())
         till.hold()
-        day.told_at = till.now()
         day.seconds = 0.0
         while till.now() < first + LENGTH:
             day.go_on(STEP)
@@ -51,18 +51,26 @@ def renewal_day(till: Till, count: int) -> list[Figure]:
             count / day.seconds,
             unit="/s",
             seen=f"{day.seconds:.0f} s, {day.checked:,} grants looked at",
-            wrongs=[*day.wrongs[:MOST_LINES], *till.drift()],
+            wrongs=[*first_of(day.wrongs), *till.drift()],
         )
     ]
 
 
+def first_of(lines: list[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], *([f"and {more:,} more"] if more > 0 else [])]
+
+
 class _Day:
+    """`seen` is what Stripe had when it was last looked at, `told` what it had before what was held then was sent."""
+
     def __init__(self, till: Till) -> None:
         self.till = till
         self.wrongs: list[str] = []
         self.checked = 0
         self.seconds = 0.0
-        self.told_at = till.now()
+        self.seen: dict[str, Held] = {}
+        self.told: dict[str, Held] = {}
 
     def go_on(self, step: timedelta) -> None:
         begun = time.monotonic()
@@ -72,7 +80,7 @@ class _Day:
     def tell(self, *, within: float) -> None:
         """What was held until now, and until nobody has anything to do."""
         begun = time.monotonic()
-        self.told_at = self.till.now()
+        self.told = self.seen
         self.till.release()
         self.till.wait_until_done(within)
         self.seconds += time.monotonic() - begun
@@ -85,11 +93,13 @@ class _Day:
         }
 
     def check(self) -> None:
-        """Time goes on while it looks: who is renewed meanwhile is left to the next time."""
+        """Time goes on while it looks: our rows are read first, so that Stripe's side is never the older one."""
+        rows = list(_rows())
         now = self.till.now()
-        theirs = self.at_stripe()
-        for row in _rows():
-            held = theirs[str(row.stripe_customer_id)]
+        self.seen = self.at_stripe()
+        for row in rows:
+            held = self.seen[str(row.stripe_customer_id)]
+            # Else it was renewed since, and is left to the next time.
             if held.period.start <= now:
                 self.checked += 1
                 if not self._is_right(row, held, now):
@@ -103,7 +113,7 @@ class _Day:
         in_full, unpaid = grant.plan.runs_limit, grant.plan.unpaid_runs_limit
         if held.paid_at is None:
             allowed = {unpaid}
-        elif held.paid_at <= self.told_at:
+        elif self.told[str(row.stripe_customer_id)] == held:
             allowed = {in_full}
         else:
             allowed = {in_full, unpaid}
