@@ -14,7 +14,8 @@ timeout = 60
 graceful_timeout = 25
 # Nothing leaks that a restart would have to cure, and a restart costs the requests in flight.
 max_requests = 0
-preload_app = False
+# Read once, before the processes are made: each is there at once, one that replaces a killed one too.
+preload_app = True
 # Otherwise gunicorn leaves a socket in the home folder, where two servers would meet.
 control_socket_disable = True
 errorlog = "-"
